@@ -1,0 +1,3 @@
+"""matops: upgrades and maintenance of large self-hosted Matomo installations."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The access logs of the web server. Knows neither Fabric nor SSH."""

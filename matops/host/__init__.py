@@ -1,0 +1,1 @@
+"""One machine, over SSH or local: shell, files, facts, jobs, agent."""

@@ -1,0 +1,1 @@
+"""One Matomo installation: config file, console, release, archives, tracker, lock."""

@@ -1,0 +1,68 @@
+"""Reads Matomo's ``config.ini.php`` and its defaults. A pure parser; never writes.
+
+The format is PHP's INI with its own habits: a first line ``; <?php exit; ?>``, repeated
+``key[] = …`` lines that make a list, values in double quotes with HTML entities in them
+(Matomo encodes on saving, core/Config). configupdater and configparser fail on the lists.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Union
+
+Value = Union[str, list[str]]
+Sections = dict[str, dict[str, Value]]
+
+_SECTION = re.compile(r"^\s*\[([^\]]+)\]\s*(?:;.*)?$")
+_QUOTED = {q: rf"(?:[^\\{q}]|\\.)*" for q in "\"'"}  # up to the quote; \\" is not the end
+_PAIR = re.compile(r"^\s*([^=;\[\]\s]+)\s*(\[[^\]]*\])?\s*=\s*(.*?)\s*$")
+
+
+def parse(text: str) -> Sections:
+    """``{section: {key: value or list of values}}``; lines that are neither are passed over."""
+    sections: Sections = {}
+    current: dict[str, Value] = {}
+    for line in text.splitlines():
+        if found := _SECTION.match(line):
+            current = sections.setdefault(found[1].strip(), {})
+        elif not line.lstrip().startswith(";") and (found := _PAIR.match(line)):
+            _put(current, found[1], bool(found[2]), _value(found[3]))
+    return sections
+
+
+def _put(section: dict[str, Value], key: str, is_list: bool, value: str) -> None:
+    if not is_list:
+        section[key] = value
+        return
+    existing = section.get(key)
+    section[key] = [*existing, value] if isinstance(existing, list) else [value]
+
+
+def _value(raw: str) -> str:
+    if raw[:1] in ('"', "'"):
+        inner = re.match(_QUOTED[raw[0]], raw[1:])
+        text = inner[0] if inner else raw[1:]
+        return html.unescape(text.replace("\\" + raw[0], raw[0]))
+    return html.unescape(raw.split(";", 1)[0].strip())
+
+
+def merge(*layers: Sections) -> Sections:
+    """Later layers go before earlier ones, key by key; a list replaces a list whole."""
+    merged: Sections = {}
+    for layer in layers:
+        for name, section in layer.items():
+            merged.setdefault(name, {}).update(section)
+    return merged
+
+
+def text_of(sections: Sections, section: str, key: str, default: str = "") -> str:
+    """One value as text; the first of a list."""
+    value = sections.get(section, {}).get(key, default)
+    return (value[0] if value else default) if isinstance(value, list) else value
+
+
+def list_of(sections: Sections, section: str, key: str) -> list[str]:
+    """One value as a list."""
+    value = sections.get(section, {}).get(key, [])
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,1 @@
+"""One database server. Knows neither Fabric nor SSH."""

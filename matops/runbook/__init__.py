@@ -1,0 +1,1 @@
+"""The upgrade as ordered steps: look, plan, act, verify; the journal; resume."""
