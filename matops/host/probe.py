@@ -50,6 +50,8 @@ class Probe:
     privileged: bool
     before: float
     after: float
+    limited: str = ""
+    """Why it did not run as root."""
 
     def facts(self, module: str) -> dict[str, Any]:
         """The facts of one module; empty where it failed (its ``error`` says why)."""
@@ -69,13 +71,14 @@ def collect(
     request = json.dumps({"modules": sources, "asked": asked}).encode()
     before = time.time()
     try:
-        answer, privileged = _ask(host, request, "root", timeout), True
+        answer, _privileged = _ask(host, request, "root", timeout), True
     except PrivilegeMissing as missing:
-        if host.wants_password(missing):
+        if host.has_password:  # a wrong password: the operator meant to be root
             raise
         before = time.time()
-        answer, privileged = _ask(host, request, None, timeout), False
-    return Probe(answer, privileged, before, time.time())
+        answer = _ask(host, request, None, timeout)
+        return Probe(answer, False, before, time.time(), missing.line())
+    return Probe(answer, True, before, time.time())
 
 
 def _ask(host: Host, request: bytes, user: Optional[str], timeout: float) -> dict[str, Any]:

@@ -77,12 +77,14 @@ class Host:
         *,
         sudo: bool = True,
         sudo_password: Callable[[], Optional[str]] = lambda: None,
+        ask_password: Optional[Callable[[], str]] = None,
         timeout: float = 120,
     ) -> None:
         self.link = link
         self.name = link.name
         self.may_sudo = sudo
         self._sudo_password = sudo_password
+        self._ask_password = ask_password
         self.timeout = timeout
 
     @property
@@ -110,17 +112,14 @@ class Host:
         """
         limit = self.timeout if timeout is None else timeout
         label = what or _label(command)
-        mark = secrets.token_hex(8)
-        script = command if isinstance(command, str) else shlex.join(command)
-        inner = _inner(script, args, mark, limit)
-        password = self._password_for(user)
-        line = _become(inner, user, self.may_sudo, password is not None)
-        payload = _payload(mark, password, stdin)
         try:
-            raw = self.link.execute(line, payload, limit + _GRACE, cap + 64)
-        except MatopsError as error:
-            raise error.on(self.name) from None
-        result = self._unwrap(raw, mark, user)
+            result = self._run_as(command, args, user, stdin, limit, cap)
+        except PrivilegeMissing as missing:
+            if not (self._ask_password and self.wants_password(missing)):
+                raise
+            password = self._ask_password()
+            self._sudo_password, self._ask_password = (lambda: password), None
+            result = self._run_as(command, args, user, stdin, limit, cap)
         if result.code == 124:
             raise OutcomeUnknown(
                 f"{label} took longer than {limit:.0f} s and was ended",
@@ -132,9 +131,38 @@ class Host:
             raise CommandFailed(label, result).on(self.name)
         return result
 
+    def _run_as(
+        self,
+        command: Union[str, Sequence[str]],
+        args: Sequence[str],
+        user: Optional[str],
+        stdin: Stdin,
+        limit: float,
+        cap: int,
+    ) -> Result:
+        mark = secrets.token_hex(8)
+        script = command if isinstance(command, str) else shlex.join(command)
+        inner = _inner(script, args, mark, limit)
+        password = self._password_for(user)
+        line = _become(inner, user, self.may_sudo, password is not None)
+        payload = _payload(mark, password, stdin)
+        try:
+            raw = self.link.execute(line, payload, limit + _GRACE, cap + 64)
+        except MatopsError as error:
+            raise error.on(self.name) from None
+        return self._unwrap(raw, mark, user)
+
     def wants_password(self, missing: PrivilegeMissing) -> bool:
-        """True where sudo would do it, given the (right) password: the operator can help."""
-        return "password" in missing.what and "sudo" in missing.what
+        """True where sudo asked for a password and we had none to give.
+
+        ``sudo -n`` says the same to an account that has no sudo rights at all.
+        """
+        return "password is required" in missing.what and not self.has_password
+
+    @property
+    def has_password(self) -> bool:
+        """True where a sudo password was given."""
+        return self._sudo_password() is not None
 
     def _password_for(self, user: Optional[str]) -> Optional[str]:
         return self._sudo_password() if user is not None and self.may_sudo else None
@@ -205,7 +233,7 @@ def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 def _sudo_hint(complaint: str) -> str:
     if "password is required" in complaint:
-        return "give sudo's password with fab --prompt-for-sudo-password"
+        return "give sudo's password (fab --prompt-for-sudo-password), or let this account use sudo"
     if "incorrect password" in complaint or "try again" in complaint:
         return "the sudo password was wrong; type it again"
     if "not found" in complaint:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ class SshLink:
         strict(connection)
         self.connection = connection
         self.name = str(connection.original_host)
+        self._opening = threading.Lock()  # the lock's heartbeat is a second thread
         gate = connection
         while isinstance(gate, Connection):
             gate.connect_timeout = gate.connect_timeout or connect_timeout
@@ -75,6 +77,10 @@ class SshLink:
 
     def open(self) -> paramiko.Transport:
         """The live transport, connected on first use. Raises Unreachable."""
+        with self._opening:
+            return self._open()
+
+    def _open(self) -> paramiko.Transport:
         if not self.connection.is_connected:
             try:
                 self.connection.open()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Optional
 
-from matops.errors import MatopsError, Refused
+from matops.errors import MatopsError, PrivilegeMissing, Refused
 from matops.host import probe
 from matops.host.agent import Agent
 from matops.host.jobs import Jobs
@@ -142,7 +142,7 @@ def from_probe(host: Host, settings: Settings, found: probe.Probe) -> Site:
     if not facts["docroot"]:
         raise _no_docroot(host, settings, facts["docroots"])
     if facts["config"] is None:
-        raise _no_config(host, facts, found.privileged)
+        raise _no_config(host, facts, found)
     return Site(
         host=host,
         settings=settings,
@@ -173,7 +173,7 @@ def _no_docroot(host: Host, settings: Settings, docroots: list[str]) -> MatopsEr
     )
 
 
-def _no_config(host: Host, facts: dict[str, Any], privileged: bool) -> MatopsError:
+def _no_config(host: Host, facts: dict[str, Any], found: probe.Probe) -> MatopsError:
     path = f"{facts['docroot']}/config/config.ini.php"
     if facts["config_stat"] is None:
         return MatopsError(
@@ -182,9 +182,14 @@ def _no_config(host: Host, facts: dict[str, Any], privileged: bool) -> MatopsErr
             next="fab config.list shows the backups there are",
         )
     mode = f"{facts['config_stat']['owner']} {facts['config_stat']['mode']}"
-    return MatopsError(
-        f"{path} cannot be read ({mode})",
-        host=host.name,
+    if found.privileged:
+        return MatopsError(
+            f"{path} cannot be read even by root ({mode})",
+            host=host.name,
+            state="Nothing was changed",
+            next="check its file system",
+        )
+    return PrivilegeMissing(
+        f"{path} cannot be read ({mode}) and {found.limited.partition(': ')[2] or 'sudo is off'}",
         state="Nothing was changed",
-        next="check its permissions" if privileged else "give this account sudo on the host",
-    )
+    ).on(host.name)

@@ -1,0 +1,121 @@
+"""Runs steps in order: look, plan, act, verify; writes the journal; stops at the first trouble."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Optional
+
+from matops.errors import MatopsError, OutcomeUnknown
+from matops.matomo.site import Site
+from matops.runbook.hold import Hold
+from matops.runbook.journal import Journal
+from matops.runbook.step import Evidence, Look, Say, Scope, Step
+
+DONE, ALREADY, SKIPPED, PLANNED = "done", "already done", "skipped", "would do"
+FAILED, UNKNOWN, NOT_REACHED = "failed", "outcome unknown", "not reached"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one step ended. ``error`` where it did not end well."""
+
+    step: str
+    status: str
+    detail: str
+    seconds: float = 0.0
+    error: Optional[MatopsError] = None
+
+    def data(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "step": self.step,
+            "status": self.status,
+            "detail": self.detail,
+            "seconds": round(self.seconds, 2),
+            "exit_code": self.error.code if self.error else 0,
+        }
+
+
+@dataclass
+class Run:
+    """What the steps of one run share. ``hold`` is None for a dry run."""
+
+    site: Site
+    say: Say
+    journal: Journal
+    hold: Optional[Hold] = None
+    dry_run: bool = False
+
+
+def run_steps(steps: Sequence[Step], run: Run) -> list[Outcome]:
+    """One outcome a step, in order; after trouble the rest is ``not reached``."""
+    outcomes: list[Outcome] = []
+    for position, step in enumerate(steps):
+        outcome = run_step(step, run)
+        outcomes.append(outcome)
+        if outcome.error:
+            rest = steps[position + 1 :]
+            outcomes += [Outcome(s.name, NOT_REACHED, f"{step.name} came first") for s in rest]
+            break
+    return outcomes
+
+
+def run_step(step: Step, run: Run) -> Outcome:
+    """Look, plan, act, verify. Errors of matops end up in the outcome, not as exceptions."""
+    began = time.monotonic()
+    try:
+        outcome = _run(step, run)
+    except MatopsError as error:
+        error.on(run.site.host.name)
+        status = UNKNOWN if isinstance(error, OutcomeUnknown) else FAILED
+        outcome = Outcome(step.name, status, error.line(), error=error)
+    return replace(outcome, seconds=time.monotonic() - began)
+
+
+def _run(step: Step, run: Run) -> Outcome:
+    look = step.look()
+    for note in look.notes:
+        run.say(f"  {note}")
+    if not look.actions:
+        status = SKIPPED if look.skip else ALREADY
+        run.say(f"{step.name}: {status}: {look.because}")
+        return Outcome(step.name, status, look.because)
+    for action in look.actions:
+        run.say(f"{step.name}: {'would ' if run.dry_run else ''}{action.what} ({action.why})")
+    if run.dry_run:
+        return Outcome(step.name, PLANNED, "; ".join(a.what for a in look.actions))
+    evidence = _act(step, look, run)
+    run.say(f"{step.name}: {evidence.line}")
+    return Outcome(step.name, DONE, evidence.line)
+
+
+def _act(step: Step, look: Look, run: Run) -> Evidence:
+    fence = run.hold.fence if run.hold else 0
+    run.journal.write(step.name, "started", fence, actions=[a.what for a in look.actions])
+    try:
+        for action in look.actions:
+            if run.hold:
+                run.hold.check()
+            step.act(action)
+        evidence = step.verify()
+    except MatopsError as error:
+        _write_failure(run, step, fence, error)
+        raise
+    run.journal.write(step.name, "done", fence, evidence=evidence.line, **evidence.facts)
+    if step.scope is Scope.INSTALLATION:
+        run.site.ask(
+            "matomo.lock:record",
+            step=step.name,
+            entry={"host": run.site.host.name, "evidence": evidence.line, **evidence.facts},
+        )
+    return evidence
+
+
+def _write_failure(run: Run, step: Step, fence: int, error: MatopsError) -> None:
+    event = "unknown" if isinstance(error, OutcomeUnknown) else "failed"
+    try:
+        run.journal.write(step.name, event, fence, error=error.line())
+    except MatopsError:
+        run.say("  (the journal could not be written either)")

@@ -1,0 +1,230 @@
+"""What every task does around its work: find the host, keep keys strict, report, exit.
+
+``operation`` turns a function into a task whose errors are one line and an exit code.
+``Desk`` is one task's work place: the host, the site, where lines are said.
+"""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, Optional
+
+import invoke
+from invoke.exceptions import Exit
+
+from matops import settings as settings_module
+from matops.errors import MatopsError, Refused, UsageError
+from matops.host.local import LocalLink
+from matops.host.shell import Host
+from matops.matomo.site import BASE, Site, open_site
+from matops.report.tables import as_json, table
+from matops.runbook.engine import NOT_REACHED, Outcome, Run, run_steps
+from matops.runbook.hold import Hold, identity
+from matops.runbook.journal import Journal
+from matops.runbook.step import Say, Scope, Step
+from matops.units import compact_time, utc_now
+
+LOCAL_HELP = "run on this very machine although it does not look like a Matomo host"
+DRY_HELP = "only say what would be done, and why"
+JSON_HELP = "print one JSON document instead of tables; progress goes to stderr"
+TAKE_OVER_HELP = "replace a stale holder of the installation's lock (after you made sure)"
+YES_HELP = "do not ask for confirmation"
+
+
+def operation(
+    help: Optional[dict[str, str]] = None, positional: Sequence[str] = ()
+) -> Callable[[Callable[..., Any]], Any]:
+    """A task: no short flags by accident, help for each flag, errors as one line and a code."""
+
+    def wrap(body: Callable[..., Any]) -> Any:
+        @functools.wraps(body)
+        def guarded(context: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return body(context, *args, **kwargs)
+            except MatopsError as error:
+                error.on(host_name(context))
+                raise Exit(f"{error.line()}{_skipped_hosts(context)}", error.code) from None
+            except KeyboardInterrupt:
+                raise Exit(
+                    f"{host_name(context)}: interrupted. What was done stays; "
+                    "Next: run the same task again: it looks first and goes on",
+                    130,
+                ) from None
+
+        return invoke.task(guarded, auto_shortflags=False, help=help or {}, positional=positional)
+
+    return wrap
+
+
+def host_name(context: Any) -> str:
+    """What the operator typed behind -H, or this machine's name."""
+    return str(getattr(context, "original_host", "") or os.uname().nodename)
+
+
+def is_remote(context: Any) -> bool:
+    """True under ``fab -H``; False under ``inv`` and in the agent."""
+    return hasattr(context, "original_host")
+
+
+def _skipped_hosts(context: Any) -> str:
+    """fab ends all at the first failure and does not say which hosts it did not come to."""
+    if not is_remote(context):
+        return ""
+    from fabric.main import program
+
+    try:
+        names = [name for name in program.args.hosts.value.split(",") if name]
+        rest = names[names.index(host_name(context)) + 1 :]
+    except (AttributeError, ValueError):
+        return ""
+    return f". Not run on: {', '.join(rest)}" if rest else ""
+
+
+def make_host(context: Any, settings: settings_module.Settings) -> Host:
+    """The host of this context, over SSH with strict keys, or this machine."""
+    if not is_remote(context):
+        return Host(LocalLink(), sudo=settings.sudo, timeout=settings.command_timeout)
+    from matops.host.ssh import SshLink  # fabric and paramiko cost half a second: only here
+
+    return Host(
+        SshLink(context, settings.connect_timeout),
+        sudo=settings.sudo,
+        sudo_password=lambda: context.config.sudo.password,
+        ask_password=_asker(host_name(context)),
+        timeout=settings.command_timeout,
+    )
+
+
+def _asker(host: str) -> Optional[Callable[[], str]]:
+    if not sys.stdin.isatty():
+        return None
+    return lambda: getpass.getpass(f"sudo password on {host}: ")
+
+
+class Desk:
+    """One task's work place on one host.
+
+    ``say`` prints a line of progress: to stdout, or to stderr where stdout is for JSON.
+    """
+
+    def __init__(self, context: Any, *, json: bool = False) -> None:
+        self.context = context
+        self.json = json
+        self.settings = settings_module.load(host_name(context))
+        self.host = make_host(context, self.settings)
+
+    def say(self, line: str) -> None:
+        """One line for the operator."""
+        print(line, file=sys.stderr if self.json else sys.stdout, flush=True)
+
+    def site(
+        self,
+        *,
+        changes: bool = False,
+        local: bool = False,
+        modules: Sequence[ModuleType] = BASE,
+        asked: Optional[dict[str, Any]] = None,
+    ) -> Site:
+        """The installation there. A changing task refuses a machine that is no Matomo host."""
+        try:
+            return open_site(self.host, self.settings, modules, asked)
+        except Refused:
+            raise
+        except MatopsError as error:
+            if changes and not local and self.host.is_local and "no Matomo found" in error.what:
+                raise not_a_matomo_host(self.host.name) from None
+            raise
+
+    def show(self, data: object, headers: Sequence[str], rows: Any, wrap: int = 1) -> None:
+        """The result: a table, or ``data`` as JSON."""
+        print(as_json(data) if self.json else table(headers, rows, wrap), flush=True)
+
+    @contextmanager
+    def run(
+        self, site: Site, task: str, *, dry_run: bool, take_over: bool, lock: bool = True
+    ) -> Iterator[Run]:
+        """A run of steps under the installation's lock (none for a dry run)."""
+        who = identity(task, self.host.name)
+        by = f"{who['user']}@{who['machine']}"
+        journal = Journal(site, f"{task}.{compact_time(utc_now())}", by)
+        run = Run(site, self.say, journal, None, dry_run)
+        if dry_run or not lock:
+            yield run
+            return
+        with Hold(site, task, take_over=take_over) as hold:
+            if hold.note:
+                self.say(hold.note)
+            run.hold = hold
+            yield run
+
+    def finish(self, outcomes: Sequence[Outcome], extra: Optional[dict[str, Any]] = None) -> None:
+        """The closing table; exits with the code of the first step that did not end well."""
+        rows = [(o.step, o.status, _seconds(o), o.detail) for o in outcomes]
+        data = {"host": self.host.name, "steps": [o.data() for o in outcomes], **(extra or {})}
+        self.show(data, ("step", "status", "seconds", "what"), rows)
+        error = next((o.error for o in outcomes if o.error), None)
+        if error:
+            raise error
+
+
+def _seconds(outcome: Outcome) -> str:
+    return "" if outcome.status == NOT_REACHED else f"{outcome.seconds:.1f}"
+
+
+def not_a_matomo_host(name: str) -> Refused:
+    """The guard: fab without -H runs here, which on a laptop is hardly meant."""
+    return Refused(
+        "this machine is no Matomo host, and no other one was named",
+        host=name,
+        state="Nothing was changed",
+        next="fab -H HOST …, or set docroot, or add --local if this machine is meant",
+    )
+
+
+def run_task(
+    context: Any,
+    task: str,
+    make: Callable[[Desk, Site], Sequence[Step]],
+    *,
+    dry_run: bool = False,
+    json: bool = False,
+    take_over: bool = False,
+    local: bool = False,
+) -> None:
+    """A task that is one or a few steps: site, lock, steps, closing table."""
+    desk = Desk(context, json=json)
+    site = desk.site(changes=not dry_run, local=local)
+    steps = make(desk, site)
+    needs_lock = any(step.changes_data for step in steps)
+    with desk.run(site, task, dry_run=dry_run, take_over=take_over, lock=needs_lock) as run:
+        outcomes = run_steps(steps, run)
+    desk.finish(outcomes)
+
+
+def confirmer(yes: bool) -> Callable[[str, str], bool]:
+    """Asks to type a word; False without a terminal unless --yes was given."""
+
+    def confirm(question: str, word: str) -> bool:
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            return False
+        return input(f"{question}\nType {word} to go on: ").strip() == word
+
+    return confirm
+
+
+def one_of(value: str, allowed: Sequence[str], flag: str) -> str:
+    """``value`` if it is allowed. UsageError."""
+    if value not in allowed:
+        raise UsageError(f"--{flag}: '{value}' is not one of {', '.join(allowed)}")
+    return value
+
+
+__all__ = ["Desk", "Say", "Scope", "operation", "run_task"]
