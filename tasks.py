@@ -1,2 +1,23 @@
+"""The tasks of matops, in the order of the runbook: a table of contents, no logic.
+
+``fab --list`` shows them; ``fab --help TASK`` explains one. ``fab -H HOST TASK`` works on that
+host over SSH, ``inv TASK`` on this very machine.
+"""
+
 from invoke import Collection
+
+from matops.tasks import archive, config, console, jobs, logs, status
+
 ns = Collection()
+
+# Before the upgrade, the system is up: look, stage, back up, purge.
+ns.add_collection(config.ns)
+ns.add_collection(archive.ns)
+ns.add_collection(logs.ns)
+
+# At any time.
+ns.add_task(console.console)
+ns.add_collection(jobs.ns)
+ns.add_task(status.status)
+
+ns.configure({"run": {"hide": True}})

@@ -98,7 +98,6 @@ class Settings:
     connect_timeout: int = _setting(_duration, 15)
     command_timeout: int = _setting(_duration, 120)
     lock_stale_after: int = _setting(_duration, 600)
-    purge_fresh: int = _setting(_duration, 86400)
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}

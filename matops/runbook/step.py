@@ -5,8 +5,9 @@ from __future__ import annotations
 import abc
 import enum
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from typing import Any, Callable, Protocol
 
 from matops.matomo.site import Site
 
@@ -51,6 +52,17 @@ class Look:
 
 Say = Callable[[str], None]
 """Where a step tells what it is doing, a line at a time."""
+
+
+class Counter(Protocol):
+    """Progress of long work: ``report.progress.Progress``."""
+
+    def add(self, amount: int) -> None:
+        """That much more is done."""
+
+
+Track = Callable[[str, int, str], "AbstractContextManager[Counter]"]
+"""Opens a progress display: what, how many, of which unit (``B`` for bytes)."""
 
 
 class Step(abc.ABC):

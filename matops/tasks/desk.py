@@ -123,6 +123,12 @@ class Desk:
         """One line for the operator."""
         print(line, file=sys.stderr if self.json else sys.stdout, flush=True)
 
+    def write(self, text: str) -> None:
+        """Output of a job, as it comes."""
+        stream = sys.stderr if self.json else sys.stdout
+        stream.write(text)
+        stream.flush()
+
     def site(
         self,
         *,

@@ -1,0 +1,138 @@
+"""Step ``logs.delete``: raw log data by date, a day at a time, the oldest first."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any, Optional
+
+from matops.errors import MatopsError, Refused, UsageError
+from matops.matomo import console
+from matops.matomo.site import Site
+from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step, Track
+from matops.units import parse_date, utc_now
+
+Confirm = Callable[[str, str], bool]
+_DAY_LIMIT = 24 * 3600  # seconds that one day's deletion may take
+
+
+def parse_range(text: str) -> tuple[dt.date, dt.date]:
+    """``from,to`` as two days; ``to`` is not included. UsageError: reversed, future, not dates."""
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise UsageError(f"--dates: '{text}' is not FROM,TO; for example 2024-01-01,2024-07-01")
+    start, end = (parse_date(part, "--dates") for part in parts)
+    if start >= end:
+        raise UsageError(f"--dates: {start} is not before {end}; the end date is not included")
+    if end > utc_now().date():
+        raise UsageError(f"--dates: {end} lies in the future; today's visits are still coming in")
+    return start, end
+
+
+class DeleteLogs(Step):
+    """``core:delete-logs-data`` for each day that has visits, verified by counting again.
+
+    A day that has no visits left is done: that is how a stopped run goes on. Runs on the host
+    itself (through the agent when typed elsewhere). ``native`` ways to purge come beside it.
+    """
+
+    name = "logs.delete"
+    title = "Delete old raw log data"
+    scope = Scope.INSTALLATION
+
+    def __init__(
+        self,
+        site: Site,
+        say: Say,
+        dates: str,
+        *,
+        idsite: Optional[int] = None,
+        limit: int = 1000,
+        confirm: Confirm,
+        track: Track,
+    ) -> None:
+        super().__init__(site, say)
+        self.start, self.end = parse_range(dates)
+        self.idsite = idsite
+        self._limit = limit
+        self._confirm = confirm
+        self._track = track
+
+    def count(self, start: dt.date, end: dt.date) -> dict[str, Any]:
+        """Visits per day in [start, end)."""
+        found: dict[str, Any] = self.site.ask(
+            "matomo.rawlogs:count", start=str(start), end=str(end), idsite=self.idsite, timeout=1800
+        )
+        return found
+
+    def look(self) -> Look:
+        """Counts what would go, and says plainly which day is the last one."""
+        found = self.count(self.start, self.end)
+        last = self.end - dt.timedelta(days=1)
+        scope = f"site {self.idsite}" if self.idsite else "all sites"
+        span = f"{self.start} to {last} UTC, {scope} ({self.end} itself is kept)"
+        if not found["visits"]:
+            return Look(because=f"no visits from {span}")
+        words = f"{found['visits']} visits on {len(found['days'])} days, from {span}"
+        return Look(
+            [Action(f"delete {words}", "raw logs this old are no longer wanted", found["days"])],
+            notes=[
+                "archived reports stay; the visits cannot be brought back except from a backup",
+                f"Matomo deletes {self._limit} visits at a time, with all that belongs to them",
+            ],
+        )
+
+    def act(self, action: Action) -> None:
+        """Asks, then deletes day by day; each day is verified before the next."""
+        days: dict[str, int] = action.payload
+        total = sum(days.values())
+        if not self.confirmed(action):
+            raise not_confirmed(self.site.host.name)
+        with self._track(self.name, total, "visits") as progress:
+            for day, visits in days.items():
+                self._delete_day(dt.date.fromisoformat(day))
+                progress.add(visits)
+
+    def confirmed(self, action: Action) -> bool:
+        """True where the operator typed the number of visits, or said --yes."""
+        total = str(sum(action.payload.values()))
+        question = f"{self.site.host.name}: {action.what}. There is no way back."
+        return self._confirm(question, total)
+
+    def _delete_day(self, day: dt.date) -> None:
+        until = day + dt.timedelta(days=1)
+        words = ["core:delete-logs-data", f"--dates={day},{until}", f"--limit={self._limit}", "-n"]
+        if self.idsite:
+            words.append(f"--idsite={self.idsite}")
+        _, verdict = console.run(self.site, words, timeout=_DAY_LIMIT)
+        console.raise_unless_ok(self.site, words, verdict)
+        left = self.count(day, until)["visits"]
+        if left:
+            raise MatopsError(
+                f"core:delete-logs-data said it was done, but {left} visits of {day} are left",
+                host=self.site.host.name,
+                next="run logs.delete again; it goes on with this day",
+            )
+        self.say(f"  {day} deleted")
+
+    def verify(self) -> Evidence:
+        """Counts the whole range again."""
+        left = self.count(self.start, self.end)["visits"]
+        if left:
+            raise MatopsError(
+                f"{left} visits between {self.start} and {self.end} are left",
+                host=self.site.host.name,
+                next="run logs.delete again",
+            )
+        facts = {"from": str(self.start), "to": str(self.end), "idsite": self.idsite}
+        return Evidence(f"no visits left from {self.start} to before {self.end} UTC", facts)
+
+
+def not_confirmed(host: str) -> Refused:
+    """Nobody said yes."""
+    return Refused(
+        "deleting raw logs was not confirmed",
+        host=host,
+        state="Nothing was deleted",
+        next="add --yes, or type the number of visits when asked",
+    )

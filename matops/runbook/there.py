@@ -1,0 +1,72 @@
+"""Running a task on the host itself: the agent, as a detached job, followed from here."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Sequence
+from typing import Callable
+
+from matops.errors import MatopsError
+from matops.host import files
+from matops.host import jobs as host_jobs
+from matops.matomo.site import Site
+from matops.runbook.follow import follow
+from matops.runbook.hold import FENCE
+
+
+def run_there(
+    site: Site,
+    label: str,
+    words: Sequence[str],
+    *,
+    write: Callable[[str], object],
+    fence: int = 0,
+    attach: str = "",
+) -> host_jobs.Job:
+    """Starts ``matops <words>`` on the host as job ``label.<time>`` and follows it to its end.
+
+    ``attach``: the name of a job that runs already. ``fence``: the number of the lock that the
+    job works under (0: it takes the lock itself). Raises what ``follow`` raises; MatopsError
+    with the job's own exit code where it ended with another than 0.
+    """
+    name = attach or _start(site, label, words, fence)
+    job = follow(site.jobs, name, write)
+    if job.code:
+        error = MatopsError(
+            f"job {name} ended with exit code {job.code}",
+            host=site.host.name,
+            state="Its last lines above say why",
+            next="run the same task again: it goes on from what it finds",
+        )
+        error.code = job.code
+        raise error
+    return job
+
+
+def _start(site: Site, label: str, words: Sequence[str], fence: int) -> str:
+    agent = site.agent.ensure()
+    settings = f"{site.state_dir}/settings.yaml"
+    files.make_folder(site.host, site.state_dir, user=site.keeper)
+    data = json.dumps(_portable(site)).encode()  # JSON is YAML
+    files.write(site.host, settings, data, user=site.keeper, mode="0600")
+    environment = [f"MATOPS_CONFIG={settings}", "PYTHONUNBUFFERED=1"]
+    if fence:
+        environment.append(f"{FENCE}={fence}")
+    name = host_jobs.new_name(label)
+    command = shlex.join(["exec", "env", *environment, "python3", agent, *words])
+    site.jobs.start(name, command, user=site.keeper or site.machine["user"])
+    return name
+
+
+def _portable(site: Site) -> dict[str, object]:
+    # What was found from here is what the job works on: it need not find it again.
+    values = dataclasses.asdict(site.settings)
+    values.update(docroot=site.docroot, web_user=site.web_user, php=site.php)
+    for key in ("window", "clock_tolerance", "connect_timeout", "command_timeout",
+                "lock_stale_after"):  # fmt: skip
+        values[key] = f"{values[key]}s"
+    for key, value in values.items():
+        values[key] = list(value) if isinstance(value, tuple) else value
+    return values
