@@ -36,6 +36,8 @@ _MAIN = b"from matops.__main__ import main\nmain()\n"
 
 def build() -> bytes:
     """The zip application; the same bytes for the same content, whenever it is built."""
+    if _ROOT.is_file():  # we are the agent ourselves
+        return _ROOT.read_bytes()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for name, data in sorted(_content()):
@@ -63,7 +65,7 @@ def _wanted(name: str) -> bool:
     if ".dist-info/" in name:
         return name.endswith(("METADATA", "entry_points.txt"))
     # invoke carries its YAML twice; the copy for Python 2 is dead weight.
-    return not name.startswith(("invoke/vendor/yaml2", "invoke/completion"))
+    return not name.startswith("invoke/vendor/yaml2")
 
 
 class Agent:

@@ -11,7 +11,7 @@ from invoke import Collection
 from matops.errors import UsageError
 from matops.host import jobs as host_jobs
 from matops.report.progress import Progress
-from matops.runbook.delete_logs import DeleteLogs, not_confirmed
+from matops.runbook.delete_logs import DeleteLogs, not_confirmed, parse_range
 from matops.runbook.there import run_there
 from matops.tasks.desk import (
     DRY_HELP,
@@ -56,6 +56,7 @@ def delete(
     """
     if not dates:
         raise UsageError("--dates FROM,TO is missing; for example --dates 2024-01-01,2024-07-01")
+    parse_range(dates)
     site_id, per_statement = number(idsite, "--idsite"), number(limit, "--limit") or 1000
     make = functools.partial(
         _step, dates=dates, idsite=site_id, limit=per_statement, confirm=confirmer(yes)
