@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any, Optional
 
 from matops.errors import MatopsError, Refused, UsageError
+from matops.host import jobs as host_jobs
 from matops.matomo import console
 from matops.matomo.site import Site
 from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step, Track
+from matops.runbook.there import run_there
 from matops.units import parse_date, utc_now
 
 Confirm = Callable[[str, str], bool]
@@ -32,8 +34,9 @@ def parse_range(text: str) -> tuple[dt.date, dt.date]:
 class DeleteLogs(Step):
     """``core:delete-logs-data`` for each day that has visits, verified by counting again.
 
-    A day that has no visits left is done: that is how a stopped run goes on. Runs on the host
-    itself (through the agent when typed elsewhere). ``native`` ways to purge come beside it.
+    A day that has no visits left is done: that is how a stopped run goes on. Typed elsewhere,
+    the same task runs on the host as a detached job, which is followed. A native purge comes
+    beside it.
     """
 
     name = "logs.delete"
@@ -50,6 +53,7 @@ class DeleteLogs(Step):
         limit: int = 1000,
         confirm: Confirm,
         track: Track,
+        write: Say,
     ) -> None:
         super().__init__(site, say)
         self.start, self.end = parse_range(dates)
@@ -57,6 +61,7 @@ class DeleteLogs(Step):
         self._limit = limit
         self._confirm = confirm
         self._track = track
+        self._write = write
 
     def count(self, start: dt.date, end: dt.date) -> dict[str, Any]:
         """Visits per day in [start, end)."""
@@ -67,6 +72,10 @@ class DeleteLogs(Step):
 
     def look(self) -> Look:
         """Counts what would go, and says plainly which day is the last one."""
+        running = None if self.site.host.is_local else self.site.jobs.latest(self.name)
+        if running and running.state == host_jobs.RUNNING:
+            why = f"job {running.name} runs since {running.started}"
+            return Look([Action("attach to the deletion that runs already", why, running.name)])
         found = self.count(self.start, self.end)
         last = self.end - dt.timedelta(days=1)
         scope = f"site {self.idsite}" if self.idsite else "all sites"
@@ -83,17 +92,30 @@ class DeleteLogs(Step):
         )
 
     def act(self, action: Action) -> None:
-        """Asks, then deletes day by day; each day is verified before the next."""
+        """Asks, then deletes: here, or as a job on the host, or attaches to the job there."""
+        attach = action.payload if isinstance(action.payload, str) else ""
+        if not attach and not self._confirmed(action):
+            raise Refused(
+                "deleting raw logs was not confirmed",
+                host=self.site.host.name,
+                state="Nothing was deleted",
+                next="add --yes, or type the number of visits when asked",
+            )
+        if not self.site.host.is_local:
+            run_there(self.site, self.name, self._words(), write=self._write,
+                      fence=self.fence, attach=attach)  # fmt: skip
+            return
         days: dict[str, int] = action.payload
-        total = sum(days.values())
-        if not self.confirmed(action):
-            raise not_confirmed(self.site.host.name)
-        with self._track(self.name, total, "visits") as progress:
+        with self._track(self.name, sum(days.values()), "visits") as progress:
             for day, visits in days.items():
                 self._delete_day(dt.date.fromisoformat(day))
                 progress.add(visits)
 
-    def confirmed(self, action: Action) -> bool:
+    def _words(self) -> list[str]:
+        words = [self.name, "--dates", f"{self.start},{self.end}", "--limit", str(self._limit)]
+        return [*words, "--yes", *(["--idsite", str(self.idsite)] if self.idsite else [])]
+
+    def _confirmed(self, action: Action) -> bool:
         """True where the operator typed the number of visits, or said --yes."""
         total = str(sum(action.payload.values()))
         question = f"{self.site.host.name}: {action.what}. There is no way back."
@@ -126,13 +148,3 @@ class DeleteLogs(Step):
             )
         facts = {"from": str(self.start), "to": str(self.end), "idsite": self.idsite}
         return Evidence(f"no visits left from {self.start} to before {self.end} UTC", facts)
-
-
-def not_confirmed(host: str) -> Refused:
-    """Nobody said yes."""
-    return Refused(
-        "deleting raw logs was not confirmed",
-        host=host,
-        state="Nothing was deleted",
-        next="add --yes, or type the number of visits when asked",
-    )

@@ -75,6 +75,11 @@ def run_step(step: Step, run: Run) -> Outcome:
 
 
 def _run(step: Step, run: Run) -> Outcome:
+    if step.reads_only:
+        evidence = step.verify()
+        run.say(f"{step.name}: {evidence.line}")
+        return Outcome(step.name, DONE, evidence.line)
+    step.fence = run.hold.fence if run.hold else 0
     look = step.look()
     for note in look.notes:
         run.say(f"  {note}")
@@ -92,7 +97,7 @@ def _run(step: Step, run: Run) -> Outcome:
 
 
 def _act(step: Step, look: Look, run: Run) -> Evidence:
-    fence = run.hold.fence if run.hold else 0
+    fence = step.fence
     run.journal.write(step.name, "started", fence, actions=[a.what for a in look.actions])
     try:
         for action in look.actions:

@@ -78,6 +78,10 @@ class Step(abc.ABC):
     scope: Scope = Scope.SERVER
     changes_data = True
     """False where it only adds to matops' own folder: such a step needs no lock."""
+    reads_only = False
+    """True where it changes nothing at all: a dry run runs it too."""
+    fence = 0
+    """The fencing number of the lock it runs under; the engine sets it."""
 
     def __init__(self, site: Site, say: Say) -> None:
         self.site = site
