@@ -1,0 +1,65 @@
+"""The packages this machine needs to build and run a sandbox."""
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from .errors import SandboxError
+from .home import Home
+from .mirror import KEYRING
+from .proc import PATH, build
+from .say import stage
+
+# command -> the Debian package that has it
+COMMANDS = {
+    "curl": "curl",
+    "debootstrap": "debootstrap",
+    "dpkg-deb": "dpkg",
+    "gpgv": "gpgv",
+    "ip": "iproute2",
+    "mount": "mount",
+    "nsenter": "util-linux",
+    "pivot_root": "util-linux",
+    "rsync": "rsync",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "unshare": "util-linux",
+    "unzip": "unzip",
+    "zip": "zip",
+}
+
+
+def require_root() -> None:
+    """Namespaces, mounts and chroots: all of it needs root."""
+    if os.geteuid() != 0:
+        raise SandboxError("this needs root (namespaces, chroot): run it with sudo or as root")
+
+
+def require_tools(home: Home) -> None:
+    """Install what is missing, in one line of output."""
+    missing = _missing()
+    if not missing:
+        return
+    with stage(f"installing {' '.join(missing)} on this machine"):
+        try:
+            _install(home, missing)
+        except SandboxError:
+            # No package lists yet, or lists older than the mirror: refresh, then once more.
+            # A third party's broken entry fails the refresh; what counts is the installation.
+            with suppress(SandboxError):
+                build(["apt-get", "update"], home.log)
+            _install(home, missing)
+    if _missing():
+        raise SandboxError(f"still missing after the installation: {' '.join(_missing())}")
+
+
+def _missing() -> list[str]:
+    packages = {pkg for cmd, pkg in COMMANDS.items() if not shutil.which(cmd, path=PATH)}
+    if not Path(KEYRING).exists():
+        packages.add("debian-archive-keyring")
+    return sorted(packages)
+
+
+def _install(home: Home, packages: list[str]) -> None:
+    build(["apt-get", "install", "-y", "--no-install-recommends", *packages], home.log)
