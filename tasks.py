@@ -6,12 +6,15 @@ host over SSH, ``inv TASK`` on this very machine.
 
 from invoke import Collection
 
-from matops.tasks import archive, config, console, jobs, logs, status
+from matops.tasks import archive, check, config, console, jobs, logs, prep, release, status
 
 ns = Collection()
 
 # Before the upgrade, the system is up: look, stage, back up, purge.
+ns.add_task(prep.prep)
+ns.add_collection(release.ns)
 ns.add_collection(config.ns)
+ns.add_task(check.check)
 ns.add_collection(archive.ns)
 ns.add_collection(logs.ns)
 

@@ -33,13 +33,19 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Any]], wrap: int = 0) 
         )
         room = max(width - others - 2, 30)
         for row in cells:
-            row[at] = "\n".join(textwrap.wrap(row[at], room)) or ""
+            lines = [part for line in row[at].split("\n") for part in _wrap(line, room)]
+            row[at] = "\n".join(lines)
     text = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
     return _colour(text) if sys.stdout.isatty() else text
 
 
+def _wrap(line: str, room: int) -> list[str]:
+    return textwrap.wrap(line, room, subsequent_indent="   " if line.startswith("->") else "")
+
+
 def _one_line(cell: object) -> str:
-    return " ".join(str("" if cell is None else cell).split())
+    text = str("" if cell is None else cell)
+    return "\n".join(" ".join(line.split()) for line in text.split("\n"))
 
 
 def _colour(text: str) -> str:

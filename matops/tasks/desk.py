@@ -147,6 +147,16 @@ class Desk:
                 raise not_a_matomo_host(self.host.name) from None
             raise
 
+    def db_host(self) -> Optional[Host]:
+        """The database's own machine, where the setting names one. Connected on first use."""
+        name = self.settings.db_host
+        if not name or not is_remote(self.context):
+            return None
+        from fabric import Connection
+
+        other = Connection(name, config=self.context.config)
+        return make_host(other, settings_module.load(name))
+
     def show(self, data: object, headers: Sequence[str], rows: Any, wrap: int = 1) -> None:
         """The result: a table, or ``data`` as JSON."""
         print(as_json(data) if self.json else table(headers, rows, wrap), flush=True)

@@ -1,0 +1,102 @@
+"""Step ``check``: the preflight table. Reads only; stops the run when a check fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Optional
+
+from matops.errors import Refused, UsageError
+from matops.host.shell import Host
+from matops.matomo.release.requirements import requirements
+from matops.matomo.release.stages import Staged
+from matops.matomo.site import Site
+from matops.runbook import check
+from matops.runbook.checks.result import FAIL, OK, UNKNOWN, WARN, CheckResult
+from matops.runbook.step import Action, Evidence, Look, Say, Step
+
+Show = Callable[[Sequence[CheckResult]], None]
+
+
+class Preflight(Step):
+    """Every check, shown as a table. ``force`` names those that may fail all the same.
+
+    ``target``: asked when the check runs, for an earlier step may just have staged it.
+    """
+
+    name = "check"
+    title = "Preflight checks"
+    changes_data = False
+    reads_only = True
+
+    def __init__(
+        self,
+        site: Site,
+        say: Say,
+        show: Show,
+        *,
+        force: Sequence[str] = (),
+        window: Optional[int] = None,
+        db_host: Optional[Host] = None,
+        target: Callable[[], Optional[Staged]] = lambda: None,
+    ) -> None:
+        super().__init__(site, say)
+        self._show, self._force, self._window = show, force, window
+        self._db_host, self._target = db_host, target
+        self.results: list[CheckResult] = []
+
+    def look(self) -> Look:
+        """Nothing to plan: it only reads."""
+        return Look()
+
+    def act(self, action: Action) -> None:
+        """Nothing to do."""
+
+    def verify(self) -> Evidence:
+        """Asks, judges, shows; Refused when a check fails that is not overridden."""
+        staged = self._target()
+        facts = check.collect(
+            self.site.host,
+            self.site.settings,
+            target_version=staged.version if staged else "",
+            window=self._window,
+            db_host=self._db_host,
+        )
+        extra = findings(self.site.facts, staged)
+        self.results = check.evaluate(facts, extra)
+        self._show(self.results)
+        return judge(self.results, self._force, self.site.host.name)
+
+
+def findings(facts: dict[str, Any], staged: Optional[Staged]) -> list[CheckResult]:
+    """What a staged release wants of this host, as checks."""
+    if staged is None or not staged.target:
+        return []
+    return [
+        CheckResult(f"target: {f.name}", f.status, f.found, f.wanted, f.todo)
+        for f in requirements(facts, staged.target)
+    ]
+
+
+def judge(results: Sequence[CheckResult], force: Sequence[str], host: str) -> Evidence:
+    """One line of counts. Refused when a check fails that ``force`` does not name.
+
+    UsageError for a name in ``force`` that is not a check.
+    """
+    known = {result.name for result in results}
+    for name in force:
+        if name not in known:
+            raise UsageError(
+                f"--force: there is no check '{name}'", next=f"one of: {', '.join(sorted(known))}"
+            )
+    counts = {s: sum(r.status == s for r in results) for s in (OK, WARN, FAIL, UNKNOWN)}
+    line = ", ".join(f"{count} {status}" for status, count in counts.items())
+    failed = check.failures(results, force)
+    if failed:
+        raise Refused(
+            f"the preflight says no: {'; '.join(f'{r.name}: {r.found}' for r in failed)}",
+            host=host,
+            state=f"Nothing was changed by the checks ({line})",
+            next=f"see 'to do' above; to go on all the same: --force \"{failed[0].name}\"",
+        )
+    forced = [name for name in force if any(r.name == name and r.status == FAIL for r in results)]
+    return Evidence(line + (f" (overridden: {', '.join(forced)})" if forced else ""), dict(counts))

@@ -1,0 +1,60 @@
+"""``check``: the preflight table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Optional
+
+from matops.runbook import check as runbook_check
+from matops.runbook.checks.result import OK, CheckResult
+from matops.runbook.preflight import findings, judge
+from matops.tasks.desk import JSON_HELP, Desk, operation
+from matops.units import parse_duration
+
+FORCE_HELP = 'names of checks that may fail all the same, with commas: "disk: tmpdir,swap"'
+WINDOW_HELP = "planned length of the upgrade, with its unit: 12h, 3d; access logs must reach back"
+
+
+@operation(help={"force": FORCE_HELP, "window": WINDOW_HELP, "json": JSON_HELP})
+def check(c: Any, force: str = "", window: str = "", json: bool = False) -> None:
+    """Show the preflight table: what was found, what is wanted, what to do.
+
+    Changes nothing; one marker request goes to the tracker, which does not record it. Ends with
+    3 when a check fails. Example: fab -H web1 check --window 12h
+    """
+    limit = window_of(window)
+    desk = Desk(c, json=json)
+    site = desk.site(modules=runbook_check.MODULES, asked=_asked(desk))
+    facts = runbook_check.from_site(site, window=limit, db_host=desk.db_host())
+    results = runbook_check.evaluate(facts, findings(site.facts, None))
+    show(desk, results)
+    desk.say(judge(results, names(force), desk.host.name).line)
+
+
+def _asked(desk: Desk) -> dict[str, Any]:
+    return {"access_logs": list(desk.settings.access_logs), "url": desk.settings.url}
+
+
+def show(desk: Desk, results: Sequence[CheckResult]) -> None:
+    """The table, or the results as JSON."""
+    rows = [(r.name, r.status, _lines(r)) for r in results]
+    desk.show([asdict(result) for result in results], ("check", "status", "found"), rows)
+
+
+def _lines(result: CheckResult) -> str:
+    """What was found; below it, where it is not ok, what is wanted and what to do."""
+    if result.status == OK:
+        return result.found
+    wanted = f"\nwanted: {result.wanted}" if result.wanted else ""
+    return f"{result.found}{wanted}\n-> {result.todo}"
+
+
+def window_of(text: str) -> Optional[int]:
+    """Seconds from --window; None where it was not given. UsageError."""
+    return parse_duration(text, "--window") if text else None
+
+
+def names(text: str) -> list[str]:
+    """The names in --force."""
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,0 +1,106 @@
+"""``prep``: the first phase of the upgrade, with the system up."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Optional
+
+from matops.matomo.release import stages
+from matops.matomo.release.stages import Staged
+from matops.matomo.site import Site
+from matops.runbook.backup_config import BackupConfig
+from matops.runbook.delete_logs import parse_range
+from matops.runbook.engine import SKIPPED, Outcome, run_steps
+from matops.runbook.preflight import Preflight
+from matops.runbook.purge_archives import PurgeArchives
+from matops.runbook.stage import StageRelease
+from matops.runbook.step import Step
+from matops.tasks import check as check_task
+from matops.tasks.desk import (
+    DRY_HELP,
+    JSON_HELP,
+    LOCAL_HELP,
+    TAKE_OVER_HELP,
+    YES_HELP,
+    Desk,
+    confirmer,
+    operation,
+)
+from matops.tasks.logs import delete_step
+from matops.tasks.release import PLUGINS_HELP, RELEASE_HELP, SHA256_HELP, confirm_sha256
+
+
+@operation(
+    help={
+        "release": RELEASE_HELP,
+        "sha256": SHA256_HELP,
+        "plugins": PLUGINS_HELP,
+        "window": check_task.WINDOW_HELP,
+        "force": check_task.FORCE_HELP,
+        "delete-logs": "also delete raw logs: FROM,TO as YYYY-MM-DD (UTC); TO itself is kept",
+        "yes": YES_HELP,
+        "dry-run": DRY_HELP,
+        "json": JSON_HELP,
+        "take-over": TAKE_OVER_HELP,
+        "local": LOCAL_HELP,
+    }
+)
+def prep(
+    c: Any,
+    release: str = "",
+    sha256: str = "",
+    plugins: str = "",
+    window: str = "",
+    force: str = "",
+    delete_logs: str = "",
+    yes: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+    take_over: bool = False,
+    local: bool = False,
+) -> None:
+    """Prepare the upgrade while the system is up: stage, back up, check, purge.
+
+    Safe to run again: what is done is not done twice. Ends with 3 when a check fails.
+    Example: fab -H web1,web2 prep --release 5.8.0 --window 12h
+    """
+    limit = check_task.window_of(window)
+    if delete_logs:
+        parse_range(delete_logs)
+    desk = Desk(c, json=json)
+    site = desk.site(changes=not dry_run, local=local)
+    stage = StageRelease(
+        site, desk.say, release=release, sha256=sha256, plugins=plugins, confirm=confirm_sha256()
+    )
+    check = Preflight(
+        site,
+        desk.say,
+        lambda results: None if json else check_task.show(desk, results),
+        force=check_task.names(force),
+        window=limit,
+        db_host=desk.db_host(),
+        target=lambda: _target(site),
+    )
+    steps: list[Step] = [
+        stage,
+        BackupConfig(site, desk.say),
+        check,
+        PurgeArchives(site, desk.say, desk.write),
+    ]
+    if delete_logs:
+        steps.append(
+            delete_step(
+                desk, site, dates=delete_logs, idsite=None, limit=1000, confirm=confirmer(yes)
+            )
+        )
+    with desk.run(site, "prep", dry_run=dry_run, take_over=take_over) as run:
+        outcomes = run_steps(steps, run)
+    if not delete_logs:
+        outcomes.append(Outcome("logs.delete", SKIPPED, "no dates given (--delete-logs FROM,TO)"))
+    desk.finish(outcomes, {"checks": [asdict(result) for result in check.results]})
+
+
+def _target(site: Site) -> Optional[Staged]:
+    """The newest release that is staged and not yet in use."""
+    waiting = [s for s in stages.staged(site) if not s.in_use]
+    return waiting[-1] if waiting else None
