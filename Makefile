@@ -10,7 +10,9 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null \
 	  || { echo "make: Python 3.9 or newer is needed ($(PYTHON) is not)"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh tests/sandbox/need.sh python3-venv
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "installing python3-venv"; apt-get install -qq -y python3-venv >/dev/null 2>&1; } \
+	  || { echo "make: run 'apt-get install python3-venv' as root first"; exit 1; }
 	@test -x $(BIN)/python || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
 	@echo "installing Python packages into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' \

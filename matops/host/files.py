@@ -37,11 +37,13 @@ def read(host: Host, path: str, *, user: Optional[str] = None, limit: int = 1 <<
 # ever sees half a file; owner and mode are those of the file it replaces.
 _WRITE = """
 set -e
-path=$1 mode=$2 owner=$3
+path=$1 mode=$2 owner=$3 size=$4
 [ -d "$(dirname -- "$path")" ] || { echo "no folder $(dirname -- "$path")" >&2; exit 1; }
 temp=$(mktemp -- "$(dirname -- "$path")/.$(basename -- "$path").XXXXXX")
 trap 'rm -f -- "$temp"' EXIT
 cat > "$temp"
+# A link that breaks looks like the end of stdin: half a file must not take the place of a whole.
+[ "$(wc -c < "$temp")" -eq "$size" ] || { echo "only a part of it arrived" >&2; exit 1; }
 if [ -e "$path" ]; then
     chown --reference="$path" -- "$temp"; chmod --reference="$path" -- "$temp"
 fi
@@ -69,7 +71,9 @@ def write(
     MatopsError where another content than ours is found afterwards.
     """
     script = "umask 077\n" + _WRITE
-    result = host.run(script, path, mode, owner, user=user, stdin=data, what=f"write {path}")
+    result = host.run(
+        script, path, mode, owner, str(len(data)), user=user, stdin=data, what=f"write {path}"
+    )
     _compare(host, path, result.text, hashlib.sha256(data).hexdigest())
 
 
@@ -94,7 +98,7 @@ def upload(
                 yield chunk
 
     result = host.run(
-        "umask 077\n" + _WRITE, path, mode, "",
+        "umask 077\n" + _WRITE, path, mode, "", str(source.stat().st_size),
         user=user, stdin=pieces(), timeout=timeout, what=f"upload to {path}",
     )  # fmt: skip
     _compare(host, path, result.text, digest.hexdigest())

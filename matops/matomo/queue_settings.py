@@ -16,7 +16,7 @@ DEFAULTS = {
     "redisDatabase": "0",
     "redisPassword": "",
     "useWhatRedisBackendType": "1",
-    "sentinelMasterName": "",
+    "sentinelMasterName": "mymaster",
     "queueEnabled": "0",
     "numQueueWorkers": "1",
     "numRequestsToProcess": "25",
