@@ -82,6 +82,9 @@ def _feed(stream: IO[bytes], data: Stdin) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
+    # Its whole session: coreutils' timeout gives the command a process group of its own, which
+    # a signal to the group of the shell would not reach.
+    subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=False, capture_output=True)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import getpass
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,8 @@ def operation(
     def wrap(body: Callable[..., Any]) -> Any:
         @functools.wraps(body)
         def guarded(context: Any, *args: Any, **kwargs: Any) -> Any:
+            # A stop by TERM (jobs.stop, a shutdown) cleans up just as Ctrl-C does.
+            signal.signal(signal.SIGTERM, _interrupt)
             try:
                 return body(context, *args, **kwargs)
             except MatopsError as error:
@@ -60,6 +63,10 @@ def operation(
         return invoke.task(guarded, auto_shortflags=False, help=help or {}, positional=positional)
 
     return wrap
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def host_name(context: Any) -> str:

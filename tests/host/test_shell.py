@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -179,3 +182,12 @@ def test_the_same_way_on_this_machine() -> None:
     assert host.run("kill -9 $$", check=False).code == 137
     buffer = io.BytesIO(host.run("head -c 300000 /dev/zero", cap=500000).out)
     assert len(buffer.getvalue()) == 300000
+
+
+def test_an_interrupted_local_command_leaves_no_child() -> None:
+    host = Host(LocalLink())
+    timer = threading.Timer(1, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        host.run("exec sleep 4321", user="nobody", timeout=60)
+    assert subprocess.run(["pgrep", "-f", "sleep 4321"], capture_output=True).returncode == 1

@@ -1,0 +1,135 @@
+"""The preflight table: one look at the host, one database conversation, then pure judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Optional, Union
+
+from matops.accesslog.probes import marker, web
+from matops.errors import MatopsError
+from matops.host import probe
+from matops.host.probes import machine as machine_probe
+from matops.host.shell import Host
+from matops.matomo.probes import background as background_probe
+from matops.matomo.probes import console as console_probe
+from matops.matomo.site import BASE, Site, open_site
+from matops.runbook.checks import background, database, logs, machine, matomo, php, queue
+from matops.runbook.checks.result import FAIL, OK, UNKNOWN, CheckResult, Facts
+from matops.settings import Settings
+
+MODULES: tuple[ModuleType, ...] = (*BASE, web, marker, background_probe, console_probe)
+"""Everything asked of the host, in one round trip."""
+
+Check = Callable[[Facts], Union[CheckResult, list[CheckResult]]]
+
+CHECKS: tuple[Check, ...] = (
+    matomo.version, matomo.target, matomo.console, matomo.web_user, matomo.ownership,
+    matomo.config_writable, matomo.config_state,
+    php.program, php.extensions, php.memory,
+    database.server, database.grants, database.buffer_pool, database.file_per_table,
+    database.archiving, background.archivers,
+    queue.plugin, queue.redis,
+    logs.marker, logs.retention,
+    machine.disks, machine.inodes, machine.swap, machine.clock,
+    machine.kill_user_processes, machine.selinux,
+)  # fmt: skip
+"""In the order of the table."""
+
+
+def collect(
+    host: Host,
+    settings: Settings,
+    *,
+    target_version: str = "",
+    window: Optional[int] = None,
+    url: str = "",
+    db_host: Optional[Host] = None,
+) -> Facts:
+    """Asks the host (one round trip), the database (one call), and the database's machine.
+
+    ``window``: seconds of log that are needed (default: the setting). ``url``: Matomo's public
+    address (default: the setting, else its first trusted host). ``db_host``: the database's own
+    machine where that is another one; one more round trip.
+    Raises what ``open_site`` raises; a database or a second machine that cannot be reached is
+    part of the facts.
+    """
+    asked = {"access_logs": list(settings.access_logs), "url": url or settings.url}
+    site = open_site(host, settings, modules=MODULES, asked=asked)
+    return from_site(site, target_version=target_version, window=window, db_host=db_host)
+
+
+def from_site(
+    site: Site,
+    *,
+    target_version: str = "",
+    window: Optional[int] = None,
+    db_host: Optional[Host] = None,
+) -> Facts:
+    """As ``collect``, from a site that was opened with ``MODULES``."""
+    settings = site.settings
+    preflight, error = {}, ""
+    try:
+        preflight = site.ask("matomo.preflight:collect", timeout=settings.command_timeout)
+    except MatopsError as trouble:
+        error = trouble.line()
+    database = preflight.get("database", {})
+    local = bool(database.get("local", site.database_is_local))
+    return Facts(
+        settings=settings,
+        docroot=site.docroot,
+        web_user=site.web_user,
+        version=site.version,
+        config=site.config,
+        database_is_local=local,
+        privileged=site.probe.privileged,
+        before=site.probe.before,
+        after=site.probe.after,
+        probes=site.probe.found,
+        preflight=preflight,
+        preflight_error=error,
+        db_machine=None if local else _machine_of(db_host, database.get("variables", {})),
+        target_version=target_version,
+        window=settings.window if window is None else window,
+    )
+
+
+def _machine_of(db_host: Optional[Host], variables: dict[str, str]) -> Optional[dict[str, object]]:
+    if db_host is None:
+        return None
+    names = ("datadir", "tmpdir", "innodb_tmpdir")
+    paths = [str(variables.get(name) or "").split(":")[0] for name in names]
+    try:
+        found = probe.collect(db_host, [machine_probe], {"paths": [p for p in paths if p]})
+    except MatopsError as trouble:
+        return {"error": trouble.line()}
+    return dict(found.facts("machine"))
+
+
+def evaluate(facts: Facts, extra: Sequence[CheckResult] = ()) -> list[CheckResult]:
+    """Judges the facts; pure. ``extra`` findings (of a staged release) follow its version."""
+    results: list[CheckResult] = []
+    for check in CHECKS:
+        found = check(facts)
+        results += found if isinstance(found, list) else [found]
+        if check is matomo.target:
+            results += extra
+    return results
+
+
+def failures(results: Sequence[CheckResult], forced: Sequence[str] = ()) -> list[CheckResult]:
+    """The checks that stop an upgrade, without those that the operator overrides by name."""
+    return [result for result in results if result.status == FAIL and result.name not in forced]
+
+
+def table_rows(results: Sequence[CheckResult]) -> list[list[str]]:
+    """Rows for tabulate, under ``HEADERS``; what is wanted and to be done only where not ok."""
+    return [
+        [r.name, r.status, r.found, "" if r.status == OK else r.wanted, r.todo] for r in results
+    ]
+
+
+HEADERS = ("check", "status", "found", "wanted", "to do")
+
+__all__ = ["CHECKS", "FAIL", "HEADERS", "OK", "UNKNOWN", "CheckResult", "Facts", "collect",
+           "evaluate", "failures", "table_rows"]  # fmt: skip

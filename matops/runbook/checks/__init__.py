@@ -1,0 +1,1 @@
+"""The preflight checks: pure functions from facts to a status, a finding and what to do."""
