@@ -7,6 +7,7 @@ sudo's password when stdin is closed, and reports a lost link as an exit code.
 from __future__ import annotations
 
 import contextlib
+import logging
 import select
 import socket
 import threading
@@ -19,6 +20,9 @@ from fabric import Connection
 
 from matops.errors import ConnectionLost, MatopsError, OutcomeUnknown, Unreachable
 from matops.host.shell import Result, Stdin
+
+# Its transport thread would print tracebacks beside our one line.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 _CHUNK = 64 * 1024
 _KEEPALIVE = 15  # seconds

@@ -17,6 +17,7 @@ from matops.errors import MatopsError
 from matops.host.probes.machine import disk, memory
 from matops.matomo import ini, queue_settings
 from matops.matomo.database import Database, read_config
+from matops.matomo.release.places import stages
 
 _PATIENCE = 30  # seconds for each answer
 
@@ -28,13 +29,19 @@ FAMILIES = (
 )
 
 
-def collect(docroot: str) -> dict[str, Any]:
+def collect(docroot: str, stage_root: str = "") -> dict[str, Any]:
     """Everything the checks ask of the database, of Redis and of the web user's rights.
+
+    ``stages``: the releases staged below ``stage_root``, the oldest first.
 
     ``database`` is ``{"error": line}`` where the server cannot be reached; the rest is told
     all the same. Raises MatopsError where config.ini.php cannot be read.
     """
-    facts: dict[str, Any] = {"rights": _rights(docroot), "disks": {"docroot": disk(docroot)}}
+    facts: dict[str, Any] = {
+        "rights": _rights(docroot),
+        "disks": {"docroot": disk(docroot)},
+        "stages": stages(stage_root, docroot) if stage_root else [],
+    }
     try:
         with Database(docroot, timeout=_PATIENCE) as db:
             facts["database"] = _database(db)

@@ -13,8 +13,9 @@ from matops.host.probes import machine as machine_probe
 from matops.host.shell import Host
 from matops.matomo.probes import background as background_probe
 from matops.matomo.probes import console as console_probe
+from matops.matomo.release.stages import Staged, from_manifest, root_of
 from matops.matomo.site import BASE, Site, open_site
-from matops.runbook.checks import background, database, logs, machine, matomo, php, queue
+from matops.runbook.checks import background, database, logs, machine, matomo, php, queue, target
 from matops.runbook.checks.result import FAIL, OK, UNKNOWN, CheckResult, Facts
 from matops.settings import Settings
 
@@ -24,11 +25,11 @@ MODULES: tuple[ModuleType, ...] = (*BASE, web, marker, background_probe, console
 Check = Callable[[Facts], Union[CheckResult, list[CheckResult]]]
 
 CHECKS: tuple[Check, ...] = (
-    matomo.version, matomo.target, matomo.console, matomo.web_user, matomo.ownership,
-    matomo.config_writable, matomo.config_state,
+    matomo.version, matomo.target, target.requirements,
+    matomo.console, matomo.web_user, matomo.ownership, matomo.config_writable, matomo.config_state,
     php.program, php.extensions, php.memory,
     database.server, database.grants, database.buffer_pool, database.file_per_table,
-    database.archiving, background.archivers,
+    database.archiving, background.everywhere,
     queue.plugin, queue.redis,
     logs.marker, logs.retention,
     machine.disks, machine.inodes, machine.swap, machine.clock,
@@ -45,18 +46,22 @@ def collect(
     window: Optional[int] = None,
     url: str = "",
     db_host: Optional[Host] = None,
+    others: Sequence[Host] = (),
 ) -> Facts:
     """Asks the host (one round trip), the database (one call), and the database's machine.
 
     ``window``: seconds of log that are needed (default: the setting). ``url``: Matomo's public
     address (default: the setting, else its first trusted host). ``db_host``: the database's own
-    machine where that is another one; one more round trip.
+    machine where that is another one; ``others``: the installation's other hosts, asked for what
+    archives there. One more round trip to each.
     Raises what ``open_site`` raises; a database or a second machine that cannot be reached is
     part of the facts.
     """
     asked = {"access_logs": list(settings.access_logs), "url": url or settings.url}
     site = open_site(host, settings, modules=MODULES, asked=asked)
-    return from_site(site, target_version=target_version, window=window, db_host=db_host)
+    return from_site(
+        site, target_version=target_version, window=window, db_host=db_host, others=others
+    )
 
 
 def from_site(
@@ -65,18 +70,24 @@ def from_site(
     target_version: str = "",
     window: Optional[int] = None,
     db_host: Optional[Host] = None,
+    others: Sequence[Host] = (),
 ) -> Facts:
     """As ``collect``, from a site that was opened with ``MODULES``."""
     settings = site.settings
     preflight, error = {}, ""
     try:
-        preflight = site.ask("matomo.preflight:collect", timeout=settings.command_timeout)
+        preflight = site.ask(
+            "matomo.preflight:collect", stage_root=root_of(site), timeout=settings.command_timeout
+        )
     except MatopsError as trouble:
         error = trouble.line()
     database = preflight.get("database", {})
     local = bool(database.get("local", site.database_is_local))
+    staged = next_release(preflight.get("stages", []))
     return Facts(
         settings=settings,
+        staged=staged,
+        others={other.name: _background_of(other) for other in others},
         docroot=site.docroot,
         web_user=site.web_user,
         version=site.version,
@@ -89,9 +100,22 @@ def from_site(
         preflight=preflight,
         preflight_error=error,
         db_machine=None if local else _machine_of(db_host, database.get("variables", {})),
-        target_version=target_version,
+        target_version=target_version or (staged.version if staged else ""),
         window=settings.window if window is None else window,
     )
+
+
+def _background_of(host: Host) -> dict[str, object]:
+    try:
+        return dict(probe.collect(host, [background_probe], {}).facts("background"))
+    except MatopsError as trouble:
+        return {"error": trouble.line()}
+
+
+def next_release(stages: Sequence[dict[str, object]]) -> Optional[Staged]:
+    """The newest release that is staged and not yet in use."""
+    waiting = [stage for stage in map(from_manifest, stages) if not stage.in_use]
+    return waiting[-1] if waiting else None
 
 
 def _machine_of(db_host: Optional[Host], variables: dict[str, str]) -> Optional[dict[str, object]]:
@@ -106,14 +130,12 @@ def _machine_of(db_host: Optional[Host], variables: dict[str, str]) -> Optional[
     return dict(found.facts("machine"))
 
 
-def evaluate(facts: Facts, extra: Sequence[CheckResult] = ()) -> list[CheckResult]:
-    """Judges the facts; pure. ``extra`` findings (of a staged release) follow its version."""
+def evaluate(facts: Facts) -> list[CheckResult]:
+    """Judges the facts; pure."""
     results: list[CheckResult] = []
     for check in CHECKS:
         found = check(facts)
         results += found if isinstance(found, list) else [found]
-        if check is matomo.target:
-            results += extra
     return results
 
 

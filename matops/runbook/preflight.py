@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Optional
+from typing import Optional
 
 from matops.errors import Refused, UsageError
 from matops.host.shell import Host
-from matops.matomo.release.requirements import requirements
-from matops.matomo.release.stages import Staged
 from matops.matomo.site import Site
 from matops.runbook import check
 from matops.runbook.checks.result import FAIL, OK, UNKNOWN, WARN, CheckResult
@@ -18,10 +16,7 @@ Show = Callable[[Sequence[CheckResult]], None]
 
 
 class Preflight(Step):
-    """Every check, shown as a table. ``force`` names those that may fail all the same.
-
-    ``target``: asked when the check runs, for an earlier step may just have staged it.
-    """
+    """Every check, shown as a table. ``force`` names those that may fail all the same."""
 
     name = "check"
     title = "Preflight checks"
@@ -37,11 +32,11 @@ class Preflight(Step):
         force: Sequence[str] = (),
         window: Optional[int] = None,
         db_host: Optional[Host] = None,
-        target: Callable[[], Optional[Staged]] = lambda: None,
+        others: Sequence[Host] = (),
     ) -> None:
         super().__init__(site, say)
         self._show, self._force, self._window = show, force, window
-        self._db_host, self._target = db_host, target
+        self._db_host, self._others = db_host, others
         self.results: list[CheckResult] = []
 
     def look(self) -> Look:
@@ -53,28 +48,16 @@ class Preflight(Step):
 
     def verify(self) -> Evidence:
         """Asks, judges, shows; Refused when a check fails that is not overridden."""
-        staged = self._target()
         facts = check.collect(
             self.site.host,
             self.site.settings,
-            target_version=staged.version if staged else "",
             window=self._window,
             db_host=self._db_host,
+            others=self._others,
         )
-        extra = findings(self.site.facts, staged)
-        self.results = check.evaluate(facts, extra)
+        self.results = check.evaluate(facts)
         self._show(self.results)
         return judge(self.results, self._force, self.site.host.name)
-
-
-def findings(facts: dict[str, Any], staged: Optional[Staged]) -> list[CheckResult]:
-    """What a staged release wants of this host, as checks."""
-    if staged is None or not staged.target:
-        return []
-    return [
-        CheckResult(f"target: {f.name}", f.status, f.found, f.wanted, f.todo)
-        for f in requirements(facts, staged.target)
-    ]
 
 
 def judge(results: Sequence[CheckResult], force: Sequence[str], host: str) -> Evidence:

@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from matops.runbook import check as runbook_check
 from matops.runbook.checks.result import OK, CheckResult
-from matops.runbook.preflight import findings, judge
+from matops.runbook.preflight import judge
 from matops.tasks.desk import JSON_HELP, Desk, operation
 from matops.units import parse_duration
 
@@ -26,8 +26,10 @@ def check(c: Any, force: str = "", window: str = "", json: bool = False) -> None
     limit = window_of(window)
     desk = Desk(c, json=json)
     site = desk.site(modules=runbook_check.MODULES, asked=_asked(desk))
-    facts = runbook_check.from_site(site, window=limit, db_host=desk.db_host())
-    results = runbook_check.evaluate(facts, findings(site.facts, None))
+    facts = runbook_check.from_site(
+        site, window=limit, db_host=desk.db_host(), others=desk.other_hosts()
+    )
+    results = runbook_check.evaluate(facts)
     show(desk, results)
     desk.say(judge(results, names(force), desk.host.name).line)
 

@@ -79,17 +79,22 @@ def is_remote(context: Any) -> bool:
     return hasattr(context, "original_host")
 
 
-def _skipped_hosts(context: Any) -> str:
-    """fab ends all at the first failure and does not say which hosts it did not come to."""
+def typed_hosts(context: Any) -> list[str]:
+    """What stands behind ``fab -H``; this machine alone under ``inv``."""
     if not is_remote(context):
-        return ""
+        return [host_name(context)]
     from fabric.main import program
 
     try:
-        names = [name for name in program.args.hosts.value.split(",") if name]
-        rest = names[names.index(host_name(context)) + 1 :]
-    except (AttributeError, ValueError):
-        return ""
+        return [name for name in program.args.hosts.value.split(",") if name]
+    except AttributeError:  # hosts of a @task(hosts=…), or a program of somebody's own
+        return [host_name(context)]
+
+
+def _skipped_hosts(context: Any) -> str:
+    """fab ends all at the first failure and does not say which hosts it did not come to."""
+    names = typed_hosts(context)
+    rest = names[names.index(host_name(context)) + 1 :] if host_name(context) in names else []
     return f". Not run on: {', '.join(rest)}" if rest else ""
 
 
@@ -156,9 +161,17 @@ class Desk:
 
     def db_host(self) -> Optional[Host]:
         """The database's own machine, where the setting names one. Connected on first use."""
-        name = self.settings.db_host
-        if not name or not is_remote(self.context):
-            return None
+        return self._other(self.settings.db_host) if self.settings.db_host else None
+
+    def other_hosts(self) -> list[Host]:
+        """The installation's other web servers and archivers, as the settings list them."""
+        listed = dict.fromkeys([*self.settings.servers, *self.settings.archivers])
+        found = [self._other(name) for name in listed if name != self.host.name]
+        return [host for host in found if host]
+
+    def _other(self, name: str) -> Optional[Host]:
+        if not is_remote(self.context):
+            return None  # the agent and cron open no SSH connections
         from fabric import Connection
 
         other = Connection(name, config=self.context.config)

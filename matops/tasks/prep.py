@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Optional
+from typing import Any
 
-from matops.matomo.release import stages
-from matops.matomo.release.stages import Staged
-from matops.matomo.site import Site
 from matops.runbook.backup_config import BackupConfig
 from matops.runbook.delete_logs import parse_range
 from matops.runbook.engine import SKIPPED, Outcome, run_steps
@@ -25,6 +22,7 @@ from matops.tasks.desk import (
     Desk,
     confirmer,
     operation,
+    typed_hosts,
 )
 from matops.tasks.logs import delete_step
 from matops.tasks.release import PLUGINS_HELP, RELEASE_HELP, SHA256_HELP, confirm_sha256
@@ -79,7 +77,7 @@ def prep(
         force=check_task.names(force),
         window=limit,
         db_host=desk.db_host(),
-        target=lambda: _target(site),
+        others=desk.other_hosts(),
     )
     steps: list[Step] = [
         stage,
@@ -97,10 +95,12 @@ def prep(
         outcomes = run_steps(steps, run)
     if not delete_logs:
         outcomes.append(Outcome("logs.delete", SKIPPED, "no dates given (--delete-logs FROM,TO)"))
+    _say_rest(desk)
     desk.finish(outcomes, {"checks": [asdict(result) for result in check.results]})
 
 
-def _target(site: Site) -> Optional[Staged]:
-    """The newest release that is staged and not yet in use."""
-    waiting = [s for s in stages.staged(site) if not s.in_use]
-    return waiting[-1] if waiting else None
+def _say_rest(desk: Desk) -> None:
+    """Names the listed web servers that this command does not come to."""
+    rest = [name for name in desk.settings.servers if name not in typed_hosts(desk.context)]
+    if rest:
+        desk.say(f"note: the settings also list {', '.join(rest)}: run prep there too")

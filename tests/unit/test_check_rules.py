@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from matops.matomo import ini
+from matops.matomo.release.stages import Staged
 from matops.runbook import check
 from matops.runbook.checks import background, database, machine, matomo, php, queue
 from matops.runbook.checks.result import CheckResult, worst
@@ -250,12 +252,24 @@ def test_queue_and_redis() -> None:
     assert queue.is_true("false"), "PHP takes the text 'false' for TRUE"
 
 
-def test_results_merge_and_fail() -> None:
-    extra = CheckResult("release-php", "fail", "PHP 7.1", "8.1", "install it")
-    results = check.evaluate(facts(), [extra])
+def test_a_staged_release_adds_its_requirements() -> None:
+    target = {"version": "9.0.0", "php": "9.9", "extensions": [], "plugins": []}
+    staged = Staged(version="9.0.0", path="/x", sha256="", when="", target=target)
+    results = check.evaluate(replace(facts(), staged=staged))
     names = [r.name for r in results]
-    assert names.index("release-php") == names.index("target-version") + 1
-    assert [r.name for r in check.failures(results)] == ["release-php"]
-    assert check.failures(results, forced=["release-php"]) == []
+    assert names.index("target: PHP version") == names.index("target-version") + 1
+    assert "target: PHP version" in [r.name for r in check.failures(results)]
+    assert check.failures(results, forced=[r.name for r in check.failures(results)]) == []
+
+
+def test_other_hosts_are_shown_by_name() -> None:
+    others = {"arch1": {"error": "no answer"}}
+    results = {r.name: r for r in check.evaluate(replace(facts(), others=others))}
+    assert results["archivers@arch1"].status == "unknown"
+    assert results["archivers@arch1"].found == "no answer"
+
+
+def test_results_have_a_row_each() -> None:
+    results = check.evaluate(facts())
     assert all(len(row) == len(check.HEADERS) for row in check.table_rows(results))
     assert worst(["ok", "unknown", "warn"]) == "warn"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from matops.runbook.checks.result import OK, UNKNOWN, WARN, CheckResult, Facts
@@ -45,6 +46,15 @@ def processes(facts: Facts) -> list[dict[str, Any]]:
 def _is_php(line: str) -> bool:
     program = line.split(None, 1)[0].rpartition("/")[2]
     return program.startswith("php") or program == "console"
+
+
+def everywhere(facts: Facts) -> list[CheckResult]:
+    """``archivers`` of this host, and of each other one of the installation that was asked."""
+    results = [archivers(facts)]
+    for name, seen in facts.others.items():
+        theirs = replace(facts, probes={**facts.probes, "background": seen})
+        results.append(replace(archivers(theirs), name=f"archivers@{name}"))
+    return results
 
 
 def archivers(facts: Facts) -> CheckResult:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from matops.matomo import ini
+from matops.matomo.release.stages import Staged
 from matops.settings import Settings
 
 OK, WARN, FAIL, UNKNOWN = "ok", "warn", "fail", "unknown"
@@ -36,7 +37,9 @@ class Facts:
     """Everything seen, before anything is judged. Raw dictionaries come from the probes.
 
     ``before``/``after``: the operator's clock around the probe. ``preflight``: the database
-    conversation; empty where it failed, ``preflight_error`` says why in one line.
+    conversation; empty where it failed, ``preflight_error`` says why in one line. ``staged``:
+    the release that waits to be installed. ``others``: what archives on the installation's other
+    hosts, by name.
     ``db_machine``: facts of the database's own machine, where it is another one and was asked
     (``error``: it could not be).
     """
@@ -55,6 +58,8 @@ class Facts:
     preflight_error: str = ""
     db_machine: Optional[Mapping[str, Any]] = None
     target_version: str = ""
+    staged: Optional[Staged] = None
+    others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     window: int = 0
 
     def probe(self, module: str) -> Mapping[str, Any]:
