@@ -151,10 +151,11 @@ class Agent:
             )
         if result.code != 0:
             raise CommandFailed(f"agent call {function}", result).on(self._host.name)
-        return _answer(result.out, self._host.name)
+        return answer_of(result.out, self._host.name)
 
 
-def _answer(out: bytes, host: str) -> Any:
+def answer_of(out: bytes, host: str) -> Any:
+    """The result in what ``serve`` printed; raises the error that it holds instead."""
     answer = json.loads(out)
     if "error" in answer:
         raise _rebuilt(answer["error"]).on(host)

@@ -160,10 +160,11 @@ class Jobs:
         """All jobs, the oldest first; of one label if given. One round trip."""
         script = _LOOK + (
             '[ -d "$1" ] || exit 0; '
-            'for job in "$1"/*/; do [ -d "$job" ] && look "${job%/}"; done; true'
+            'for job in "$1"/"$2"*/; do [ -d "$job" ] && look "${job%/}"; done; true'
         )
+        start = f"{check_name(label)}." if label else ""
         result = self.host.run(
-            script, self.folder, user=self.owner, cap=4 << 20, what="list the jobs"
+            script, self.folder, start, user=self.owner, cap=4 << 20, what="list the jobs"
         )
         found = [job for job in parse(result.text) if label in ("", job.label)]
         return sorted(found, key=lambda job: (job.started, job.name))
