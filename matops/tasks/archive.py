@@ -25,9 +25,10 @@ def purge(
     take_over: bool = False,
     local: bool = False,
 ) -> None:
-    """Purge outdated archives of all months (console core:purge-old-archive-data), as a job.
+    """Purge outdated archives, as a job.
 
-    Tables are not optimized by it: that would take metadata locks unwatched.
+    console core:purge-old-archive-data for all months. Tables are not optimized by it: that
+    would take metadata locks unwatched.
     Example: fab -H web1 archive.purge
     """
     run_task(

@@ -12,13 +12,13 @@ from matops.runbook.preflight import judge
 from matops.tasks.desk import JSON_HELP, Desk, operation
 from matops.units import parse_duration
 
-FORCE_HELP = 'names of checks that may fail all the same, with commas: "disk: tmpdir,swap"'
+FORCE_HELP = "names of checks that may fail all the same, with commas: disk-tmpdir,grants"
 WINDOW_HELP = "planned length of the upgrade, with its unit: 12h, 3d; access logs must reach back"
 
 
 @operation(help={"force": FORCE_HELP, "window": WINDOW_HELP, "json": JSON_HELP})
 def check(c: Any, force: str = "", window: str = "", json: bool = False) -> None:
-    """Show the preflight table: what was found, what is wanted, what to do.
+    """Preflight: what was found, what is wanted, what to do.
 
     Changes nothing; one marker request goes to the tracker, which does not record it. Ends with
     3 when a check fails. Example: fab -H web1 check --window 12h

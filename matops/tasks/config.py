@@ -26,9 +26,10 @@ _BACKUP = "name of a backup (its time, as config.list shows it); `last` = the ne
 
 @operation(help={"dry-run": DRY_HELP, "json": JSON_HELP, "local": LOCAL_HELP})
 def backup(c: Any, dry_run: bool = False, json: bool = False, local: bool = False) -> None:
-    """Back up config.ini.php, .htaccess files, plugin list and crontabs, to host and here.
+    """Back up the configuration, to the host and to here.
 
-    Does nothing where nothing changed since the newest backup. Needs no lock and no database.
+    config.ini.php and its relatives, .htaccess files, plugin list, crontabs. Does nothing where
+    nothing changed since the newest backup. Needs no lock and no database.
     Example: fab -H web1 config.backup
     """
     run_task(
@@ -43,7 +44,7 @@ def backup(c: Any, dry_run: bool = False, json: bool = False, local: bool = Fals
 
 @operation(help={"json": JSON_HELP})
 def list_(c: Any, json: bool = False) -> None:
-    """List the backups on the host: time, Matomo version, files, and whether a copy is here.
+    """List the backups on the host.
 
     Example: fab -H web1 config.list
     """
@@ -56,7 +57,7 @@ def list_(c: Any, json: bool = False) -> None:
 
 @operation(help={"backup": _BACKUP, "json": JSON_HELP}, positional=["backup"])
 def diff(c: Any, backup: str, json: bool = False) -> None:
-    """Show what changed since a backup; passwords stay hidden.
+    """Show what changed since a backup; secrets stay hidden.
 
     Example: fab -H web1 config.diff last
     """
@@ -96,7 +97,9 @@ def restore(
     take_over: bool = False,
     local: bool = False,
 ) -> None:
-    """Put config.ini.php of a backup back; what is there now is backed up first.
+    """Put a backed-up config.ini.php back.
+
+    What is there now is backed up first.
 
     Example: fab -H web1 config.restore 20261122T121600Z
     """

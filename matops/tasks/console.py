@@ -24,9 +24,10 @@ from matops.units import parse_duration
 def console(
     c: Any, command: str, job: bool = False, timeout: str = "10m", local: bool = False
 ) -> None:
-    """Run a Matomo console command as the web user, and tell what it really did.
+    """Run a console command; tell what it really did.
 
-    stdin is closed: nothing waits for an answer. Exit codes that lie are corrected.
+    As the web user, in the docroot; stdin is closed: nothing waits for an answer. Exit codes
+    that lie are corrected.
     Example: fab -H web1 console "core:archive" --job
     """
     words = matomo_console.split(command)

@@ -16,7 +16,7 @@ _NAME = "name of the job, as `jobs` shows it; `last` = the newest"
 
 @operation(help={"json": JSON_HELP, "all": "also those that ended; else the last ten"})
 def list_(c: Any, json: bool = False, all: bool = False) -> None:
-    """List the jobs on the host: what runs, what ran, how it ended.
+    """List the jobs: what runs, what ran, how it ended.
 
     Example: fab -H web1 jobs
     """
@@ -37,9 +37,10 @@ def list_(c: Any, json: bool = False, all: bool = False) -> None:
     positional=["name"],
 )
 def follow(c: Any, name: str, from_end: str = "0") -> None:
-    """Show a job's output, live until it ends; ends with the job's exit code.
+    """Show a job's output until it ends.
 
-    Ctrl-C leaves it running. Example: fab -H web1 jobs.follow archive.purge.20261122T121600Z
+    Ends with the job's exit code. Ctrl-C leaves it running.
+    Example: fab -H web1 jobs.follow archive.purge.20261122T121600Z
     """
     desk = Desk(c)
     site = desk.site()
@@ -60,9 +61,10 @@ def follow(c: Any, name: str, from_end: str = "0") -> None:
     positional=["name"],
 )
 def stop(c: Any, name: str, grace: str = "20") -> None:
-    """Stop a running job: TERM to all its processes, KILL after a while.
+    """Stop a running job and all its processes.
 
-    What it had done stays. Example: fab -H web1 jobs.stop archive.purge.20261122T121600Z
+    TERM first, KILL after a while. What it had done stays.
+    Example: fab -H web1 jobs.stop archive.purge.20261122T121600Z
     """
     desk = Desk(c)
     if not grace.isdigit():

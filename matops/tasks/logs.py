@@ -47,9 +47,10 @@ def delete(
     take_over: bool = False,
     local: bool = False,
 ) -> None:
-    """Delete raw log data by date, a day at a time, oldest first; counts before it asks.
+    """Delete raw logs by date, a day at a time.
 
-    Runs on the host as a job; a stopped run goes on where it was. There is no way back.
+    The oldest day first; counts before it asks. Runs on the host as a job; a stopped run goes
+    on where it was. There is no way back.
     Example: fab -H web1 logs.delete --dates 2024-01-01,2024-07-01
     """
     if not dates:

@@ -57,9 +57,10 @@ def prep(
     take_over: bool = False,
     local: bool = False,
 ) -> None:
-    """Prepare the upgrade while the system is up: stage, back up, check, purge.
+    """Prepare the upgrade: stage, back up, check, purge.
 
-    Safe to run again: what is done is not done twice. Ends with 3 when a check fails.
+    With the system up, days ahead. Safe to run again: what is done is not done twice. Ends
+    with 3 when a check fails.
     Example: fab -H web1,web2 prep --release 5.8.0 --window 12h
     """
     limit = check_task.window_of(window)

@@ -48,7 +48,7 @@ def stage(
     take_over: bool = False,
     local: bool = False,
 ) -> None:
-    """Download, verify and unpack a release beside the docroot, where no web server serves it.
+    """Download, verify and unpack a release, not served.
 
     The live Matomo is not touched. Example: fab -H web1 release.stage --release 5.8.0
     """
@@ -74,7 +74,7 @@ def stage(
 
 @operation(help={"json": JSON_HELP})
 def list_(c: Any, json: bool = False) -> None:
-    """List the releases staged on the host, how each was verified, and which one is in use.
+    """List the releases staged on the host.
 
     Example: fab -H web1 release.list
     """
@@ -92,7 +92,7 @@ def list_(c: Any, json: bool = False) -> None:
     }
 )
 def clean(c: Any, all: bool = False, yes: bool = False) -> None:
-    """Remove staged releases that are not needed any more; never the one in use.
+    """Remove staged releases that are not needed.
 
     Example: fab -H web1 release.clean
     """

@@ -13,7 +13,7 @@ from matops.units import show_epoch
 
 @operation(help={"json": JSON_HELP})
 def status(c: Any, json: bool = False) -> None:
-    """Show the installation: version, lock, running jobs, and the steps done so far.
+    """Version, lock, running jobs, steps done.
 
     Example: fab -H web1 status
     """
