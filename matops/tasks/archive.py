@@ -7,17 +7,10 @@ from typing import Any
 from invoke import Collection
 
 from matops.runbook.purge_archives import PurgeArchives
-from matops.tasks.desk import DRY_HELP, JSON_HELP, LOCAL_HELP, TAKE_OVER_HELP, operation, run_task
+from matops.tasks.desk import CHANGING, operation, run_task
 
 
-@operation(
-    help={
-        "dry-run": DRY_HELP,
-        "json": JSON_HELP,
-        "take-over": TAKE_OVER_HELP,
-        "local": LOCAL_HELP,
-    }
-)
+@operation(help=CHANGING)
 def purge(
     c: Any,
     dry_run: bool = False,

@@ -10,10 +10,10 @@ from matops.errors import UsageError
 from matops.runbook import backup_config
 from matops.runbook.backup_config import BackupConfig, RestoreConfig
 from matops.tasks.desk import (
+    CHANGING,
     DRY_HELP,
     JSON_HELP,
     LOCAL_HELP,
-    TAKE_OVER_HELP,
     YES_HELP,
     Desk,
     confirmer,
@@ -79,10 +79,7 @@ def diff(c: Any, backup: str, json: bool = False) -> None:
         "all": "put back every file of the backup, not only config.ini.php",
         "force": "although the backup is of another Matomo version",
         "yes": YES_HELP,
-        "dry-run": DRY_HELP,
-        "json": JSON_HELP,
-        "take-over": TAKE_OVER_HELP,
-        "local": LOCAL_HELP,
+        **CHANGING,
     },
     positional=["backup"],
 )

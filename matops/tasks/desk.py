@@ -36,6 +36,13 @@ DRY_HELP = "only say what would be done, and why"
 JSON_HELP = "print one JSON document instead of tables; progress goes to stderr"
 TAKE_OVER_HELP = "replace a stale holder of the installation's lock (after you made sure)"
 YES_HELP = "do not ask for confirmation"
+CHANGING = {
+    "dry-run": DRY_HELP,
+    "json": JSON_HELP,
+    "take-over": TAKE_OVER_HELP,
+    "local": LOCAL_HELP,
+}
+"""Help of the flags that every changing task has."""
 
 
 def operation(

@@ -11,17 +11,7 @@ from matops.errors import UsageError
 from matops.matomo.site import Site
 from matops.report.progress import Progress
 from matops.runbook.delete_logs import DeleteLogs, parse_range
-from matops.tasks.desk import (
-    DRY_HELP,
-    JSON_HELP,
-    LOCAL_HELP,
-    TAKE_OVER_HELP,
-    YES_HELP,
-    Desk,
-    confirmer,
-    operation,
-    run_task,
-)
+from matops.tasks.desk import CHANGING, YES_HELP, Desk, confirmer, operation, run_task
 
 
 @operation(
@@ -30,10 +20,7 @@ from matops.tasks.desk import (
         "idsite": "only this site (its number); all sites when left out",
         "limit": "visits that Matomo deletes with one statement",
         "yes": YES_HELP,
-        "dry-run": DRY_HELP,
-        "json": JSON_HELP,
-        "take-over": TAKE_OVER_HELP,
-        "local": LOCAL_HELP,
+        **CHANGING,
     }
 )
 def delete(

@@ -13,17 +13,7 @@ from matops.runbook.purge_archives import PurgeArchives
 from matops.runbook.stage import StageRelease
 from matops.runbook.step import Step
 from matops.tasks import check as check_task
-from matops.tasks.desk import (
-    DRY_HELP,
-    JSON_HELP,
-    LOCAL_HELP,
-    TAKE_OVER_HELP,
-    YES_HELP,
-    Desk,
-    confirmer,
-    operation,
-    typed_hosts,
-)
+from matops.tasks.desk import CHANGING, YES_HELP, Desk, confirmer, operation, typed_hosts
 from matops.tasks.logs import delete_step
 from matops.tasks.release import PLUGINS_HELP, RELEASE_HELP, SHA256_HELP, confirm_sha256
 
@@ -37,10 +27,7 @@ from matops.tasks.release import PLUGINS_HELP, RELEASE_HELP, SHA256_HELP, confir
         "force": check_task.FORCE_HELP,
         "delete-logs": "also delete raw logs: FROM,TO as YYYY-MM-DD (UTC); TO itself is kept",
         "yes": YES_HELP,
-        "dry-run": DRY_HELP,
-        "json": JSON_HELP,
-        "take-over": TAKE_OVER_HELP,
-        "local": LOCAL_HELP,
+        **CHANGING,
     }
 )
 def prep(

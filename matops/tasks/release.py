@@ -10,17 +10,7 @@ from invoke import Collection
 
 from matops.matomo.release import stages
 from matops.runbook.stage import StageRelease
-from matops.tasks.desk import (
-    DRY_HELP,
-    JSON_HELP,
-    LOCAL_HELP,
-    TAKE_OVER_HELP,
-    YES_HELP,
-    Desk,
-    confirmer,
-    operation,
-    run_task,
-)
+from matops.tasks.desk import CHANGING, JSON_HELP, YES_HELP, Desk, confirmer, operation, run_task
 
 RELEASE_HELP = "latest, a version (5.8.0), a URL, or a zip on this machine"
 SHA256_HELP = "what the zip's sha256 must be, where no signature is to be had"
@@ -32,10 +22,7 @@ PLUGINS_HELP = "plugin updates to stage with it: a folder or zip here, or a fold
         "release": RELEASE_HELP,
         "sha256": SHA256_HELP,
         "plugins": PLUGINS_HELP,
-        "dry-run": DRY_HELP,
-        "json": JSON_HELP,
-        "take-over": TAKE_OVER_HELP,
-        "local": LOCAL_HELP,
+        **CHANGING,
     }
 )
 def stage(
