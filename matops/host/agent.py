@@ -28,6 +28,9 @@ PACKAGES = ("invoke", "PyMySQL", "PyYAML", "sqlparse", "tabulate", "tqdm")
 """Fabric and paramiko are not in it: the agent never opens an SSH connection."""
 
 _ROOT = Path(__file__).parent.parent.parent
+DEFAULT_PARENT = "/var/lib/matops"
+"""Ours alone; a folder that the operator named keeps its mode."""
+
 _MISSING = 97  # no agent there yet
 _NO_PYTHON = 96
 
@@ -99,8 +102,9 @@ class Agent:
         parent = shlex.quote(str(Path(self._folder).parent))
         folder = shlex.quote(self._folder)
         # Any user of the host may read it (it holds no secret); only its owner may change it.
+        ours = "true" if parent == DEFAULT_PARENT else "false"
         self._host.run(
-            f"mkdir -p {parent} && {{ chmod 0755 {parent} 2>/dev/null || true; }}; "
+            f"[ -d {parent} ] && ! {ours} || {{ mkdir -p {parent} && chmod 0711 {parent}; }}; "
             f"mkdir -p {folder} && chmod 0755 {folder}",
             user=self._owner,
             what="make the agent's folder",
@@ -143,6 +147,12 @@ class Agent:
                 self._upload(path)
                 continue
             break
+        if result.code == _MISSING:
+            raise MatopsError(
+                f"{user or 'this account'} cannot reach {self._folder}",
+                host=self._host.name,
+                next=f"chmod o+x {Path(self._folder).parent}, and the folders above it",
+            )
         if result.code == _NO_PYTHON:
             raise MatopsError(
                 "the host has no python3, which the agent needs (3.9 or newer)",
@@ -156,7 +166,10 @@ class Agent:
 
 def answer_of(out: bytes, host: str) -> Any:
     """The result in what ``serve`` printed; raises the error that it holds instead."""
-    answer = json.loads(out)
+    try:
+        answer = json.loads(out)
+    except ValueError:
+        raise OutcomeUnknown("the agent's answer did not arrive whole", host=host) from None
     if "error" in answer:
         raise _rebuilt(answer["error"]).on(host)
     return answer["result"]

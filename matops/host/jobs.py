@@ -8,15 +8,17 @@ by killing the SSH session midway and by kill -9 of the job.
 from __future__ import annotations
 
 import re
+import secrets
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Optional
 
 from matops.errors import MatopsError, OutcomeUnknown, Refused, UsageError
-from matops.host.shell import Host
+from matops.host.shell import CommandFailed, Host
 from matops.units import compact_time, utc_now
 
+KEEP_DAYS = 90  # jobs that ended longer ago are removed when another one starts
 CHUNK = 48 * 1024  # bytes of log fetched with one poll
 
 RUNNING, DONE, FAILED, LOST = "running", "done", "failed", "lost"
@@ -50,8 +52,8 @@ class Poll:
 
 
 def new_name(label: str) -> str:
-    """``archive.purge.20261122T121600Z``: sorts by time within its label."""
-    return f"{label}.{compact_time(utc_now())}"
+    """``archive.purge.20261122T121600Z-3fa9``: sorts by time within its label; never twice."""
+    return f"{label}.{compact_time(utc_now())}-{secrets.token_hex(2)}"
 
 
 def check_name(name: str) -> str:
@@ -61,19 +63,23 @@ def check_name(name: str) -> str:
     return name
 
 
-# $1 folder of all jobs, $2 name, $3 user, $4 the command (a shell script), $5 working folder.
+# $1 folder of all jobs, $2 name, $3 user, $4 the command (a shell script), $5 working folder,
+# $6 bytes of stdin: a cut link looks like its end, and half of it must not be run.
 # The wrapper outlives us by setsid -f with every stream redirected; nohup alone blocks or dies.
 _START = r"""
 umask 077
 set -e
-jobs=$1 name=$2 user=$3 command=$4 folder=$5
+jobs=$1 name=$2 user=$3 command=$4 folder=$5 bytes=$6
 mkdir -p -- "$jobs"
+find "$jobs" -mindepth 1 -maxdepth 1 -mtime +@DAYS@ -exec test -e {}/rc \; \
+    -exec rm -rf -- {} + || true
 job=$jobs/$name
 mkdir -- "$job" 2>/dev/null || { echo exists; exit 0; }
 printf '%s\n' "$command" > "$job/cmd"
 printf '%s\n' "$folder" > "$job/folder"
 : > "$job/log"
 cat > "$job/stdin"
+[ "$(stat -c %s "$job/stdin")" = "$bytes" ] || { rm -rf -- "$job"; echo cut off >&2; exit 1; }
 cat > "$job/run" <<'EOF'
 job=$1 user=$2
 exec 9> "$job/lock"
@@ -89,29 +95,34 @@ if [ "$(id -un)" = "$user" ]; then set -- sh; else set -- runuser -u "$user" -- 
 child=$! ; exec 8<&-
 rc=0; wait $child || rc=$?
 while kill -0 $child 2>/dev/null; do rc=0; wait $child || rc=$?; done
+# Killed: what it had started must not go on unseen.
+if [ $rc -gt 128 ]; then
+    for pid in $(pgrep -s $$); do [ $pid = $$ ] || kill -KILL $pid 2>/dev/null; done
+fi
 date -u +%Y-%m-%dT%H:%M:%SZ > "$job/ended"
 echo $rc > "$job/rc.new"; sync "$job/rc.new" 2>/dev/null; mv "$job/rc.new" "$job/rc"
 EOF
 setsid -f sh "$job/run" "$job" "$user" </dev/null >/dev/null 2>"$job/trouble"
 i=0
 while [ ! -s "$job/started" ] && [ $i -lt 100 ]; do sleep 0.05; i=$((i+1)); done
-[ -s "$job/started" ] || { echo "the job did not start: $(cat "$job/trouble")" >&2; exit 1; }
+[ -s "$job/started" ] || { echo "it has not begun yet $(cat "$job/trouble")" >&2; exit 98; }
 echo started
-"""
+""".replace("@DAYS@", str(KEEP_DAYS))
 
 # One job's state, as `key=value` lines. The lock is asked before rc: the other way round a job
 # that ends in between would look lost.
+# Builtins only, but for jobs without rc: hundreds of old jobs are looked at in no time.
 _LOOK = r"""
+first() { line=; [ ! -r "$1" ] || IFS= read -r line < "$1" || true; }
 look() {
-    job=$1
-    if flock -sn "$job/lock" true 2>/dev/null; then state=ended; else state=running; fi
-    [ -e "$job/lock" ] || state=ended
-    rc=$(cat "$job/rc" 2>/dev/null || true)
-    printf 'job=%s\nstate=%s\nrc=%s\nstarted=%s\nended=%s\nlog=%s\ncmd=%s\n' \
-        "$(basename -- "$job")" "$state" "$rc" \
-        "$(cat "$job/started" 2>/dev/null || true)" "$(cat "$job/ended" 2>/dev/null || true)" \
-        "$(wc -c < "$job/log" 2>/dev/null || echo 0)" \
-        "$(tr '\n' ' ' < "$job/cmd" 2>/dev/null | head -c 300)"
+    job=$1 state=ended
+    if [ ! -e "$job/rc" ] && [ -e "$job/lock" ]; then
+        flock -sn "$job/lock" true 2>/dev/null || state=running
+    fi
+    printf 'job=%s\nstate=%s\n' "${job##*/}" "$state"
+    for part in rc started ended cmd; do
+        first "$job/$part"; printf '%s=%.300s\n' "$part" "$line"
+    done
 }
 """
 
@@ -133,15 +144,24 @@ class Jobs:
         and not kept. After a lost link: call again with the same name, it starts at most once.
         """
         result = self.host.run(
-            _START, self.folder, check_name(name), user, command, folder,
-            user=self.owner, stdin=stdin, what=f"start job {name}",
+            _START, self.folder, check_name(name), user, command, folder, str(len(stdin)),
+            user=self.owner, stdin=stdin, check=False, what=f"start job {name}",
         )  # fmt: skip
+        if result.code == 98:
+            raise OutcomeUnknown(
+                f"job {name} was started but does not say that it runs: {result.complaint}",
+                host=self.host.name,
+                next=f"jobs.follow {name}",
+            )
+        if result.code != 0:
+            raise CommandFailed(f"job {name} could not be started", result).on(self.host.name)
         return result.text.split()[-1:] == ["started"]
 
     def poll(self, name: str, offset: int = 0) -> Poll:
         """State and the next piece of log, in one round trip. UsageError: no such job."""
         script = _LOOK + (
-            'cd -- "$1/$2" 2>/dev/null || exit 44; look "$1/$2"; echo; '
+            'cd -- "$1/$2" 2>/dev/null || exit 44; look "$1/$2"; '
+            'echo "log=$(stat -c %s log)"; echo; '
             'tail -c +"$3" log | head -c "$4"'
         )
         result = self.host.run(
@@ -236,6 +256,14 @@ def _state(state: str, code: Optional[int]) -> str:
     if code is None:
         return LOST  # killed with -9, or the machine went down: nobody wrote an exit code
     return DONE if code == 0 else FAILED
+
+
+def exit_code(job: Job) -> int:
+    """The job's exit code as one of ours: a signal is 4 (unknown), what we do not know is 1."""
+    code = job.code or 0
+    if code > 128 and code != 130:
+        return 4
+    return code if code in (0, 1, 2, 3, 4, 75, 130) else 1
 
 
 def lost(job: Job, host: str) -> OutcomeUnknown:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
 import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import IO
 
 from matops.errors import OutcomeUnknown
 from matops.host.shell import Result, Stdin
+
+IN_JOB = "MATOPS_JOB"
+"""In the environment of the agent where it runs as a job."""
 
 
 class LocalLink:
@@ -21,18 +28,22 @@ class LocalLink:
     def __init__(self, name: str = "") -> None:
         self.name = name or os.uname().nodename
 
-    def execute(self, command: str, stdin: Stdin, timeout: float, cap: int) -> Result:
+    def execute(
+        self, command: str, stdin: Stdin, timeout: float, cap: int, gate: bytes = b""
+    ) -> Result:
         """See ``shell.Link``. A command past its time-out is killed with its children."""
         process = subprocess.Popen(
             ["/bin/sh", "-c", command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,
+            # In a job everything stays in the job's session: that is how jobs.stop finds it.
+            start_new_session=IN_JOB not in os.environ,
         )
         assert process.stdin and process.stdout and process.stderr
         out, err = _Keep(process.stdout, cap), _Keep(process.stderr, cap)
-        feeder = threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True)
+        go = functools.partial(_passed, process, out, err, gate)
+        feeder = threading.Thread(target=_feed, args=(process.stdin, stdin, go), daemon=True)
         feeder.start()
         try:
             code = process.wait(timeout)
@@ -75,16 +86,43 @@ class _Keep(threading.Thread):
         return bytes(self._kept)
 
 
-def _feed(stream: IO[bytes], data: Stdin) -> None:
+def _feed(stream: IO[bytes], data: Stdin, go: Callable[[], bool]) -> None:
     with contextlib.suppress(BrokenPipeError, ValueError), stream:
         for chunk in [data] if isinstance(data, bytes) else data:
             stream.write(chunk)
+            stream.flush()
+            if not go():
+                return
+
+
+def _passed(process: subprocess.Popen[bytes], out: _Keep, err: _Keep, gate: bytes) -> bool:
+    """Waits until the gate has appeared; False where sudo wants the password once more."""
+    while gate and gate not in out.data:
+        if b"try again" in err.data or process.poll() is not None:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    # Its whole session: coreutils' timeout gives the command a process group of its own, which
-    # a signal to the group of the shell would not reach.
-    subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=False, capture_output=True)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    # One by one: coreutils' timeout gives the command a process group of its own, and in a job
+    # the session is the job's.
+    for pid in [*_descendants(process.pid), process.pid]:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
     process.wait()
+
+
+def _descendants(pid: int) -> list[int]:
+    """The processes below one, the youngest generation first."""
+    parents: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                stat = Path(f"/proc/{entry}/stat").read_text()
+                parents.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(entry))
+    found, level = [], [pid]
+    while level:
+        level = [child for parent in level for child in parents.get(parent, [])]
+        found = level + found
+    return found

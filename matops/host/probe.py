@@ -22,6 +22,9 @@ from matops.host.shell import CommandFailed, Host
 # Python 3.6 syntax: it must be able to say that the host's Python is too old.
 _BOOT = """
 import json, sys, time, types
+if sys.version_info < (3, 9):
+    print(json.dumps({"old": sys.version.split()[0]}))
+    sys.exit()
 asked = json.load(sys.stdin)
 found = {}
 for name, source in asked["modules"]:
@@ -96,4 +99,10 @@ def _ask(host: Host, request: bytes, user: Optional[str], timeout: float) -> dic
     if result.code != 0:
         raise CommandFailed("read the host's facts", result).on(host.name)
     answer: dict[str, Any] = json.loads(result.out)
+    if "old" in answer:
+        raise MatopsError(
+            f"the host's python3 is {answer['old']}; 3.9 or newer is needed",
+            host=host.name,
+            next="install a newer python3 there; nothing else is needed",
+        )
     return answer

@@ -7,8 +7,10 @@ the link was lost and nobody knows.
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import shlex
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Optional, Protocol, Union
@@ -18,6 +20,7 @@ from matops.errors import MatopsError, OutcomeUnknown, PrivilegeMissing
 CAP = 64 * 1024
 """Bytes of output kept of a short command. Longer output belongs into a file or a job."""
 
+_KILL_AFTER = 5  # seconds between timeout's TERM and its KILL
 _GRACE = 10  # seconds that the far end's own time-out is given before ours says "unknown"
 
 Stdin = Union[bytes, Iterator[bytes]]
@@ -61,8 +64,14 @@ class Link(Protocol):
     name: str
     is_local: bool
 
-    def execute(self, command: str, stdin: Stdin, timeout: float, cap: int) -> Result:
-        """Runs ``command`` in ``sh``. Raises Unreachable, ConnectionLost, OutcomeUnknown."""
+    def execute(
+        self, command: str, stdin: Stdin, timeout: float, cap: int, gate: bytes = b""
+    ) -> Result:
+        """Runs ``command`` in ``sh``. Raises Unreachable, ConnectionLost, OutcomeUnknown.
+
+        With a ``gate`` only the first piece of ``stdin`` is sent before the gate has appeared
+        on stdout: what is meant for the command must not be read by sudo as a password.
+        """
 
     def close(self) -> None:
         """Gives the link back; the next ``execute`` opens it anew."""
@@ -112,6 +121,7 @@ class Host:
         """
         limit = self.timeout if timeout is None else timeout
         label = what or _label(command)
+        began = time.monotonic()
         try:
             result = self._run_as(command, args, user, stdin, limit, cap)
         except PrivilegeMissing as missing:
@@ -120,7 +130,7 @@ class Host:
             password = self._ask_password()
             self._sudo_password, self._ask_password = (lambda: password), None
             result = self._run_as(command, args, user, stdin, limit, cap)
-        if result.code == 124:
+        if _ended_by_timeout(result.code, time.monotonic() - began, limit):
             raise OutcomeUnknown(
                 f"{label} took longer than {limit:.0f} s and was ended",
                 host=self.name,
@@ -146,8 +156,9 @@ class Host:
         password = self._password_for(user)
         line = _become(inner, user, self.may_sudo, password is not None)
         payload = _payload(mark, password, stdin)
+        gate = f"{mark}\n".encode() if password is not None else b""
         try:
-            raw = self.link.execute(line, payload, limit + _GRACE, cap + 64)
+            raw = self.link.execute(line, payload, limit + _GRACE, cap + 64, gate)
         except MatopsError as error:
             raise error.on(self.name) from None
         return self._unwrap(raw, mark, user)
@@ -169,6 +180,13 @@ class Host:
 
     def _unwrap(self, raw: Result, mark: str, user: Optional[str]) -> Result:
         begin = f"{mark}\n".encode()
+        if begin not in raw.out and user is None:
+            raise MatopsError(
+                f"no command can be run there: {raw.complaint}",
+                host=self.name,
+                state="Nothing was run",
+                next="check that the login shell of this account runs /bin/sh",
+            )
         if begin not in raw.out:
             raise PrivilegeMissing(
                 f"may not become {user or 'the login user'}: {raw.complaint}",
@@ -192,14 +210,23 @@ def _label(command: Union[str, Sequence[str]]) -> str:
 
 
 def _inner(script: str, args: Sequence[str], mark: str, limit: float) -> str:
-    # 1. Throw away stdin up to the mark: where sudo wanted no password (NOPASSWD, a fresh
+    # 1. Say that we are through, on both streams.
+    # 2. Throw away stdin up to the mark: where sudo wanted no password (NOPASSWD, a fresh
     #    ticket) the password line is still there and must not reach the command.
-    # 2. Say that we are through, on both streams.
-    # 3. coreutils' timeout ends the command *there*; ours alone would leave it running.
+    # 3. coreutils' timeout ends the command *there*; ours alone would leave it running. It is
+    #    not exec'ed: a command killed by a signal then has an exit code, as in a shell.
     shell = shlex.join(["sh", "-c", script, "sh", *args])
     return (
+        f"export LC_ALL=C.UTF-8; echo {mark}; echo {mark} >&2; "
         f'while IFS= read -r l; do [ "$l" = {mark} ] && break; done; '
-        f"echo {mark}; echo {mark} >&2; exec timeout -k 5 {limit:.0f} {shell}"
+        f"timeout -k {_KILL_AFTER} {max(limit, 1):.0f} {shell}; exit $?"
+    )
+
+
+def _ended_by_timeout(code: int, elapsed: float, limit: float) -> bool:
+    # timeout says 124, or 137 where it had to kill; a command may end with these by itself.
+    return (code == 124 and elapsed >= limit - 1) or (
+        code == 137 and elapsed >= limit + _KILL_AFTER - 1
     )
 
 
@@ -210,7 +237,8 @@ def _become(inner: str, user: Optional[str], may_sudo: bool, has_password: bool)
     name = shlex.quote(user)
     # -n never asks; -S reads the password from stdin, with an empty prompt.
     ask = "-S -p ''" if has_password else "-n"
-    sudo = f"exec sudo {ask} -H -u {name} -- sh -c {quoted}"
+    # In sudo's own language its messages would not be recognised.
+    sudo = f"exec env LC_ALL=C sudo {ask} -H -u {name} -- sh -c {quoted}"
     refuse = "echo 'sudo is switched off by the setting sudo: false' >&2; exit 1"
     return (
         f'if [ "$(id -un)" = {name} ]; then exec sh -c {quoted}; '
@@ -220,15 +248,11 @@ def _become(inner: str, user: Optional[str], may_sudo: bool, has_password: bool)
 
 
 def _payload(mark: str, password: Optional[str], stdin: Stdin) -> Stdin:
-    lead = f"{password}\n{mark}\n" if password is not None else f"{mark}\n"
-    if isinstance(stdin, bytes):
-        return lead.encode() + stdin
-    return _chain(lead.encode(), stdin)
-
-
-def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
+    begin = f"{mark}\n".encode()
+    if password is None and isinstance(stdin, bytes):
+        return begin + stdin
+    first = [begin] if password is None else [f"{password}\n".encode(), begin]
+    return itertools.chain(first, [stdin] if isinstance(stdin, bytes) else stdin)
 
 
 def _sudo_hint(complaint: str) -> str:

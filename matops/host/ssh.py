@@ -6,6 +6,7 @@ sudo's password when stdin is closed, and reports a lost link as an exit code.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import logging
 import select
@@ -98,12 +99,14 @@ class SshLink:
         assert transport is not None
         return transport
 
-    def execute(self, command: str, stdin: Stdin, timeout: float, cap: int) -> Result:
+    def execute(
+        self, command: str, stdin: Stdin, timeout: float, cap: int, gate: bytes = b""
+    ) -> Result:
         """See ``shell.Link``. Output past ``cap`` is read and thrown away."""
         transport = self.open()
         try:
             channel = transport.open_session(timeout=15)
-            channel.exec_command(command)
+            channel.exec_command(_for_any_shell(command))
         except (paramiko.SSHException, EOFError, OSError) as error:
             self.close()
             raise ConnectionLost(
@@ -112,7 +115,7 @@ class SshLink:
                 next="run the same task again",
             ) from None
         try:
-            return _converse(channel, stdin, timeout, cap)
+            return _converse(channel, stdin, timeout, cap, gate)
         except (OSError, EOFError, paramiko.SSHException) as error:
             self.close()
             raise _lost(_words(error)) from None
@@ -129,20 +132,41 @@ class SshLink:
             self.connection.close()
 
 
-class _Feed:
-    """Sends stdin piece by piece, as far as the channel takes it."""
+def _for_any_shell(command: str) -> str:
+    # sshd hands this to the login shell, which may be csh or fish: nothing in it may mean
+    # something to them, no newline, no quote, no exclamation mark.
+    text = base64.b64encode(command.encode()).decode()
+    return f"exec /bin/sh -c 'eval \"$(echo {text} | base64 -d)\"'"
 
-    def __init__(self, channel: Any, data: Stdin) -> None:
+
+class _Feed:
+    """Sends stdin piece by piece, as far as the channel takes it.
+
+    ``closed``: after the first piece the rest waits until this is set to False.
+    """
+
+    def __init__(self, channel: Any, data: Stdin, closed: bool) -> None:
         self._channel = channel
+        self.closed = closed
         self._pieces = iter([data]) if isinstance(data, bytes) else data
         self._rest = memoryview(b"")
         self.done = False
+        self._begun = False
+
+    def end(self) -> None:
+        """Sends nothing more."""
+        if not self.done:
+            self.done = True
+            self._channel.shutdown_write()
 
     def push(self) -> bool:
         """Sends one piece if there is room; True while more could follow at once."""
         if self.done or not self._channel.send_ready():
             return False
         if not self._rest:
+            if self.closed and self._begun:
+                return False
+            self._begun = True
             piece = next(self._pieces, None)
             if piece is None:
                 self.done = True
@@ -156,9 +180,9 @@ class _Feed:
         return True
 
 
-def _converse(channel: Any, stdin: Stdin, timeout: float, cap: int) -> Result:
+def _converse(channel: Any, stdin: Stdin, timeout: float, cap: int, gate: bytes) -> Result:
     deadline = time.monotonic() + timeout
-    feed = _Feed(channel, stdin)
+    feed = _Feed(channel, stdin, bool(gate))
     channel.settimeout(30)
     kept = {"out": bytearray(), "err": bytearray()}
     truncated = False
@@ -174,6 +198,10 @@ def _converse(channel: Any, stdin: Stdin, timeout: float, cap: int) -> Result:
                 truncated = truncated or len(chunk) > room
                 kept[name] += chunk[:room]
                 busy = True
+        if feed.closed:
+            feed.closed = gate not in kept["out"]
+            if b"try again" in kept["err"]:  # sudo: a wrong password; one attempt is enough
+                feed.end()
         if channel.exit_status_ready() and channel.eof_received and not busy:
             break
         if channel.closed and not busy:

@@ -59,6 +59,8 @@ _RULES: tuple[tuple[str, str, Verdict], ...] = (
 def judge(command: str, code: int, output: str) -> Verdict:
     """The truth about one console call, from its name, exit code and output. Pure."""
     for name, pattern, verdict in _RULES:
+        if code and verdict.status in (OK, NOTHING):
+            continue  # these words excuse nothing where it also says that it failed
         if command.startswith(name) and re.search(pattern, output):
             return verdict
     if code == 0:
@@ -93,8 +95,10 @@ def split(command: str) -> list[str]:
 
 def guard(words: Sequence[str]) -> None:
     """Refused for a call that does harm in a way its author hardly meant."""
-    silent = {"-n", "--no-interaction"} & set(words)
-    if words[0] == "core:delete-logs-data" and silent:
+    # Symfony takes any unambiguous beginning of a name, and short flags bundled: -qn.
+    silent = any(re.match(r"-[a-zA-Z]*n|--no-i", word) for word in words)
+    names = [word for word in words if not word.startswith("-")]
+    if names and _may_be(names[0], "core:delete-logs-data") and silent:
         raise Refused(
             "core:delete-logs-data with -n deletes without asking (its default answer is yes)",
             state="Nothing was deleted",
@@ -102,8 +106,24 @@ def guard(words: Sequence[str]) -> None:
         )
 
 
+def _may_be(typed: str, command: str) -> bool:
+    parts, whole = typed.split(":"), command.split(":")
+    return len(parts) == len(whole) and all(w.startswith(p) for p, w in zip(parts, whole))
+
+
 def command_line(site: Site, words: Sequence[str]) -> str:
-    """The shell command for a job or a call; to be run in the docroot as the web user."""
+    """The shell command for a job or a call; to be run in the docroot as the web user.
+
+    Refused where that user is not known, or is root: root's cache files break the tracker.
+    """
+    if site.web_user in ("", "root"):
+        why = site.facts.get("web_user_why") or "config.ini.php belongs to root"
+        raise Refused(
+            f"which user runs Matomo's PHP cannot be told ({why})",
+            host=site.host.name,
+            state="Nothing was run",
+            next="set web_user in config/matops.yaml",
+        )
     return shlex.join([site.php, "console", *words])
 
 

@@ -10,6 +10,8 @@ from matops.errors import MatopsError
 from matops.matomo import ini
 from matops.mysql.session import Address, Session
 
+_SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock")
+
 
 def read_config(docroot: str) -> ini.Sections:
     """global.ini.php, common.config.ini.php and config.ini.php of this machine, merged.
@@ -52,10 +54,11 @@ def address(config: ini.Sections) -> Address:
     if not port.isdigit():
         raise MatopsError(f"[database] port = {port} in config.ini.php is not a number")
     secure = of("enable_ssl", "0") not in ("", "0", "false")
+    host = of("host", "127.0.0.1")
     return Address(
-        host=of("host", "127.0.0.1"),
+        host=host,
         port=int(port),
-        socket=of("unix_socket"),
+        socket=of("unix_socket") or (_usual_socket() if host == "localhost" else ""),
         user=of("username"),
         password=of("password"),
         schema=of("dbname"),
@@ -64,6 +67,11 @@ def address(config: ini.Sections) -> Address:
         ssl_key=of("ssl_key") if secure else "",
         ssl_verify=of("ssl_no_verify", "0") in ("", "0", "false"),
     )
+
+
+def _usual_socket() -> str:
+    # For localhost PHP takes the unix socket; an account may be allowed through nothing else.
+    return next((path for path in _SOCKETS if Path(path).is_socket()), "")
 
 
 class Database:

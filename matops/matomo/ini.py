@@ -43,8 +43,13 @@ def _value(raw: str) -> str:
     if raw[:1] in ('"', "'"):
         inner = re.match(_QUOTED[raw[0]], raw[1:])
         text = inner[0] if inner else raw[1:]
-        return html.unescape(text.replace("\\" + raw[0], raw[0]))
-    return html.unescape(raw.split(";", 1)[0].strip())
+        return _decoded(text.replace("\\" + raw[0], raw[0]))
+    return _decoded(raw.split(";", 1)[0].strip())
+
+
+def _decoded(text: str) -> str:
+    # Whole entities only, as PHP's html_entity_decode: html.unescape alone takes "&lt5" too.
+    return re.sub(r"&(?:#\d+|#x[0-9a-fA-F]+|\w+);", lambda found: html.unescape(found[0]), text)
 
 
 def merge(*layers: Sections) -> Sections:

@@ -46,19 +46,26 @@ def take(docroot: str, owner: dict[str, Any], over: Optional[int] = None,
                 return {"taken": False, "lock": held, "now": now}
             fence = held["fence"] + (0 if resume and held["owner"] is not None else 1)
             wanted = {"v": 1, "fence": fence, "owner": owner, "taken": now, "beat": now}
+            if resume and held.get("job"):
+                wanted["job"] = held["job"]
             if _swap(db, LOCK, held, wanted):
                 return {"taken": True, "lock": wanted, "now": now}
     raise OutcomeUnknown("the lock changed hands five times while we asked; try again")
 
 
-def beat(docroot: str, fence: int) -> bool:
-    """Heartbeat of the run that holds ``fence``; False when the lock is no longer ours."""
+def beat(docroot: str, fence: int, job: Optional[dict[str, str]] = None) -> bool:
+    """Heartbeat of the run that holds ``fence``; False when the lock is no longer ours.
+
+    ``job`` (name, machine): written into the lock, so that whoever comes next can see whether
+    what this run started is still at work.
+    """
     with Database(docroot, timeout=15) as db:
         for _ in range(5):
             held = _read(db, LOCK)
             if held is None or held["fence"] != fence or held["owner"] is None:
                 return False
-            if _swap(db, LOCK, held, {**held, "beat": _now(db)}):
+            wanted = {**held, "beat": _now(db), **({"job": job} if job else {})}
+            if _swap(db, LOCK, held, wanted):
                 return True
     return False
 

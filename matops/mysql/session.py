@@ -108,7 +108,8 @@ def _connect(address: Address, timeout: Optional[int]) -> Any:
             port=address.port,
             unix_socket=address.socket or None,
             user=address.user,
-            password=address.password,
+            # As bytes: PyMySQL would encode it as latin-1, PHP sends what stands in the file.
+            password=address.password.encode(),
             database=address.schema or None,
             charset=address.charset,
             # Without autocommit our own read view would be the metadata-lock holder.
@@ -132,7 +133,6 @@ def explain(error: Exception, address: Address, doing: str) -> MatopsError:
     if number in _NO_SERVER:
         return MatopsError(
             f"{where} cannot be reached: {words}",
-            state="Nothing was changed",
             next="start the database, or check [database] in config.ini.php",
         )
     if number in _DENIED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from collections.abc import Callable
 from typing import Any, Optional
 
@@ -42,6 +43,7 @@ class DeleteLogs(Step):
     name = "logs.delete"
     title = "Delete old raw log data"
     scope = Scope.INSTALLATION
+    attaches = ("logs.delete",)
 
     def __init__(
         self,
@@ -74,8 +76,10 @@ class DeleteLogs(Step):
         """Counts what would go, and says plainly which day is the last one."""
         running = None if self.site.host.is_local else self.site.jobs.latest(self.name)
         if running and running.state == host_jobs.RUNNING:
+            self._same_as(running)
             why = f"job {running.name} runs since {running.started}"
             return Look([Action("attach to the deletion that runs already", why, running.name)])
+        self._none_at_work()
         found = self.count(self.start, self.end)
         last = self.end - dt.timedelta(days=1)
         scope = f"site {self.idsite}" if self.idsite else "all sites"
@@ -103,13 +107,34 @@ class DeleteLogs(Step):
             )
         if not self.site.host.is_local:
             run_there(self.site, self.name, self._words(), write=self._write,
-                      fence=self.fence, attach=attach)  # fmt: skip
+                      fence=self.fence, attach=attach, begin=self.still_ours)  # fmt: skip
             return
         days: dict[str, int] = action.payload
         with self._track(self.name, sum(days.values()), "visits") as progress:
             for day, visits in days.items():
+                self.still_ours()
                 self._delete_day(dt.date.fromisoformat(day))
                 progress.add(visits)
+
+    def _same_as(self, running: host_jobs.Job) -> None:
+        if shlex.join(self._words()) not in running.command:
+            raise Refused(
+                f"another deletion runs as job {running.name}: {running.command}",
+                host=self.site.host.name,
+                state="Nothing was changed",
+                next=f"jobs.follow {running.name} shows it; then run this again",
+            )
+
+    def _none_at_work(self) -> None:
+        """Refused while a deletion runs that is no job of ours, or outlived one."""
+        found = self.site.host.run("pgrep -f '[c]ore:delete-logs-data'", check=False, user=None)
+        if found.code == 0:
+            raise Refused(
+                f"a core:delete-logs-data runs already (pid {', '.join(found.text.split())})",
+                host=self.site.host.name,
+                state="Nothing was changed",
+                next="wait for it, or end it",
+            )
 
     def _words(self) -> list[str]:
         words = [self.name, "--dates", f"{self.start},{self.end}", "--limit", str(self._limit)]

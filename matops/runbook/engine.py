@@ -70,6 +70,8 @@ def run_step(step: Step, run: Run) -> Outcome:
     except MatopsError as error:
         error.on(run.site.host.name)
         status = UNKNOWN if isinstance(error, OutcomeUnknown) else FAILED
+        if run.hold and status == UNKNOWN:
+            run.hold.keep = True  # what it started may still be at work
         outcome = Outcome(step.name, status, error.line(), error=error)
     return replace(outcome, seconds=time.monotonic() - began)
 
@@ -79,7 +81,8 @@ def _run(step: Step, run: Run) -> Outcome:
         evidence = step.verify()
         run.say(f"{step.name}: {evidence.line}")
         return Outcome(step.name, DONE, evidence.line)
-    step.fence = run.hold.fence if run.hold else 0
+    if run.hold:
+        step.fence, step.still_ours = run.hold.fence, run.hold.check
     look = step.look()
     for note in look.notes:
         run.say(f"  {note}")

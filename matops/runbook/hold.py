@@ -7,10 +7,12 @@ import getpass
 import os
 import socket
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from matops.errors import Locked, MatopsError, Refused
+from matops.errors import Locked, MatopsError, Refused, UsageError
+from matops.host.jobs import RUNNING
 from matops.matomo.site import Site
 from matops.units import show_duration, show_epoch
 
@@ -22,19 +24,30 @@ FENCE = "MATOPS_FENCE"
 class Hold:
     """The lock of one installation. Use as a context manager; ``check`` before each change.
 
-    ``take_over``: replace a *stale* holder (or any, with ``force``). A holder that was an
-    earlier run of this very operator on this machine and is dead is simply resumed: its number
-    is kept, because the jobs that it started carry it.
+    A holder that was an earlier run of this very operator on this machine and is dead is
+    resumed: its number is kept, because the job that it started carries it. ``take_over``
+    replaces a *stale* holder. Neither happens while the holder's job runs on this host, unless
+    it is the job that this task (``attaches``: labels of jobs) would start itself.
     """
 
-    def __init__(self, site: Site, task: str, *, take_over: bool = False) -> None:
+    def __init__(
+        self,
+        site: Site,
+        task: str,
+        *,
+        take_over: bool = False,
+        attaches: Sequence[str] = (),
+    ) -> None:
         self._site = site
         self._task = task
         self._take_over = take_over
+        self._attaches = attaches
         self._adopted = os.environ.get(FENCE, "")
         self._stop = threading.Event()
         self._lost = False
         self.fence = 0
+        self.keep = False
+        """True where something may still be at work when we leave: the lock stays."""
         self.note = ""
         """How the lock was come by, where that is worth a line."""
 
@@ -51,39 +64,65 @@ class Hold:
         owner = identity(self._task, self._site.host.name)
         answer = self._site.ask("matomo.lock:take", owner=owner)
         if not answer["taken"]:
-            held, now = answer["lock"], answer["now"]
-            resume = is_dead_self(held["owner"], owner)
-            stale = now - held["beat"] > self._site.settings.lock_stale_after
-            if not resume and not (stale and self._take_over):
-                raise self._refusal(held, now, stale)
-            self.note = (
-                "resuming: the lock was still held by your earlier run, which is gone"
-                if resume
-                else f"taking over a stale lock ({describe(held, now)})"
-            )
+            resume = self._may_replace(answer, owner)
             answer = self._site.ask(
-                "matomo.lock:take", owner=owner, over=held["fence"], resume=resume
+                "matomo.lock:take", owner=owner, over=answer["lock"]["fence"], resume=resume
             )
             if not answer["taken"]:
-                raise self._refusal(answer["lock"], answer["now"], False)
+                raise self._refusal(answer, "")
         return int(answer["lock"]["fence"])
 
-    def _refusal(self, held: dict[str, Any], now: float, stale: bool) -> Locked:
-        fix = (
-            "no sign of life: if that run is really gone, add --take-over"
-            if stale
-            else "wait for it, or look with `status` and `jobs`"
-        )
-        return Locked(
-            f"another run holds this installation's lock: {describe(held, now)}",
-            host=self._site.host.name,
-            state="Nothing was changed",
-            next=fix,
+    def _may_replace(self, answer: dict[str, Any], owner: dict[str, Any]) -> bool:
+        """True: resume our own dead run. False: take over a stale one. Raises Locked."""
+        held, now = answer["lock"], answer["now"]
+        mine = is_dead_self(held["owner"], owner)
+        stale = now - float(held.get("beat", 0)) > self._site.settings.lock_stale_after
+        job = held.get("job") or {}
+        here = job.get("machine") == self._site.machine.get("hostname")
+        if job and here and self._at_work(str(job.get("name", ""))):
+            raise self._refusal(answer, f"its job {job['name']} runs here: jobs.follow shows it")
+        if mine and (not job or here or self._take_over):
+            self.note = "resuming: the lock was still held by your earlier run, which is gone"
+            return True
+        if stale and self._take_over:
+            self.note = f"taking over a stale lock ({describe(held, now)})"
+            return False
+        if job and not here and (mine or stale):
+            raise self._refusal(
+                answer,
+                f"its job {job['name']} on {job['machine']} may still run: look there with "
+                "`jobs`; if it is gone, add --take-over",
+            )
+        raise self._refusal(
+            answer,
+            "no sign of life: if that run is really gone, add --take-over" if stale else "",
         )
 
-    def check(self) -> None:
-        """Raises Refused when the lock is no longer ours: somebody took it over."""
-        if self._lost or not self._site.ask("matomo.lock:beat", fence=self.fence):
+    def _at_work(self, job: str) -> bool:
+        """Does that job run here, and is it not one that this task would attach to?"""
+        if job.rpartition(".")[0] in self._attaches:
+            return False
+        try:
+            return self._site.jobs.poll(job).job.state == RUNNING
+        except UsageError:
+            return False
+
+    def _refusal(self, answer: dict[str, Any], fix: str) -> Locked:
+        return Locked(
+            "another run holds this installation's lock: "
+            + describe(answer["lock"], answer["now"]),
+            host=self._site.host.name,
+            state="Nothing was changed",
+            next=fix or "wait for it, or look with `status` and `jobs`",
+        )
+
+    def check(self, job: str = "") -> None:
+        """Raises Refused when the lock is no longer ours: somebody took it over.
+
+        ``job``: the name of one that is about to be started; it is written into the lock.
+        """
+        noted = {"name": job, "machine": self._site.machine.get("hostname", "")} if job else None
+        if self._lost or not self._site.ask("matomo.lock:beat", fence=self.fence, job=noted):
             raise Refused(
                 "this run's lock was taken over by another one",
                 host=self._site.host.name,
@@ -99,7 +138,7 @@ class Hold:
 
     def __exit__(self, *unused: object) -> None:
         self._stop.set()
-        if not self._adopted:
+        if not self._adopted and not self.keep:
             # Not given back when the link is gone: our next run resumes it.
             with contextlib.suppress(MatopsError):
                 self._site.ask("matomo.lock:release", fence=self.fence)
@@ -122,16 +161,16 @@ def is_dead_self(held: Optional[dict[str, Any]], mine: dict[str, Any]) -> bool:
     """True where the holder was a process of this user on this machine, and is no more."""
     if not held or any(held.get(k) != mine[k] for k in ("user", "machine", "machine_id")):
         return False
-    return _start_of(int(held["pid"])) != held["started"] or not held["started"]
+    return not held.get("started") or _start_of(int(held.get("pid", 0))) != held["started"]
 
 
 def describe(held: dict[str, Any], now: float) -> str:
     """``ops@laptop (prep on web1, pid 123) since …, last heartbeat 20 s ago, number 7``."""
-    owner = held["owner"]
+    owner = {key: held["owner"].get(key, "?") for key in ("user", "machine", "task", "host", "pid")}
     return (
         f"{owner['user']}@{owner['machine']} ({owner['task']} on {owner['host']}, "
-        f"pid {owner['pid']}) since {show_epoch(held['taken'])}, last heartbeat "
-        f"{show_duration(max(now - held['beat'], 0))} ago, fencing number {held['fence']}"
+        f"pid {owner['pid']}) since {show_epoch(held.get('taken', 0))}, last heartbeat "
+        f"{show_duration(max(now - held.get('beat', 0), 0))} ago, fencing number {held['fence']}"
     )
 
 

@@ -6,12 +6,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from matops.host import files
 from matops.matomo.site import Site
 from matops.units import utc_now
 
 VERSION = 1
-_KEEP = 4 << 20  # bytes read back at the most
+_KEEP = 1 << 20  # bytes read back at the most: the youngest
 
 
 @dataclass(frozen=True)
@@ -57,17 +56,20 @@ class Journal:
 
 
 def read(site: Site) -> list[Entry]:
-    """All entries, the oldest first; [] where there is no journal yet.
+    """The youngest entries, the oldest of them first; [] where there is no journal yet.
 
-    Lines of a later version are kept as far as they are understood; a half-written last line
-    (the machine went down) is passed over.
+    Lines of a later version are kept as far as they are understood; half a line (the machine
+    went down, or the piece read begins in it) is passed over.
     """
-    path = f"{site.state_dir}/journal.jsonl"
-    try:
-        data = files.read(site.host, path, user=site.keeper, limit=_KEEP)
-    except files.NotThere:
-        return []
-    return parse(data.decode(errors="replace"))
+    result = site.host.run(
+        '[ ! -e "$1" ] || exec tail -c "$2" -- "$1"',
+        f"{site.state_dir}/journal.jsonl",
+        str(_KEEP),
+        user=site.keeper,
+        cap=_KEEP,
+        what="read the journal",
+    )
+    return parse(result.text)
 
 
 def parse(text: str) -> list[Entry]:

@@ -12,6 +12,7 @@ from matops.matomo.site import Site
 from matops.runbook.follow import follow
 from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
 
+_PATIENCE = 3600  # seconds for counting: one month of a large site is a long scan
 _WORDS = ("core:purge-old-archive-data", "all", "--skip-optimize-tables")
 
 
@@ -25,19 +26,22 @@ class PurgeArchives(Step):
     name = "archive.purge"
     title = "Purge outdated archives"
     scope = Scope.INSTALLATION
+    attaches = ("archive.purge",)
 
     def __init__(self, site: Site, say: Say, write: Say) -> None:
         super().__init__(site, say)
         self._write = write
         self._before: dict[str, Any] = {}
+        self._attached = False
 
     def look(self) -> Look:
         """Counts what would go; finds a purge that runs already."""
         running = self.site.jobs.latest(self.name)
-        self._before = self.site.ask("matomo.archives:purgeable", timeout=300)
+        self._before = self.site.ask("matomo.archives:purgeable", timeout=_PATIENCE)
         total, words = sum(self._before["counts"].values()), describe(self._before)
         if running and running.state == host_jobs.RUNNING:
             why = f"job {running.name} runs since {running.started}"
+            self._attached = True
             return Look([Action("attach to the purge that runs already", why, running.name)])
         if not total and self._before["looked"] == self._before["of"]:
             return Look(because=f"nothing to purge in {self._before['of']} months of archives")
@@ -51,6 +55,7 @@ class PurgeArchives(Step):
         name = action.payload
         if not name:
             name = host_jobs.new_name(self.name)
+            self.still_ours(name)
             self.site.jobs.start(
                 name,
                 console.command_line(self.site, _WORDS),
@@ -68,7 +73,9 @@ class PurgeArchives(Step):
 
     def verify(self) -> Evidence:
         """Counts again, leaving out what was written since: nothing may be left."""
-        after = self.site.ask("matomo.archives:purgeable", before=self._before["now"], timeout=300)
+        after = self.site.ask(
+            "matomo.archives:purgeable", before=self._before["now"], timeout=_PATIENCE
+        )
         left = sum(after["counts"].values())
         if left:
             raise MatopsError(
@@ -79,7 +86,7 @@ class PurgeArchives(Step):
         gone = sum(self._before["counts"].values())
         partly = "" if after["looked"] == after["of"] else f" in {after['looked']} tables looked at"
         return Evidence(
-            f"{gone} outdated archives purged, none left{partly}",
+            f"{'at least ' * self._attached}{gone} outdated archives purged, none left{partly}",
             {"purged": gone, "counts": self._before["counts"], "at_epoch": time.time()},
         )
 

@@ -80,8 +80,13 @@ class Step(abc.ABC):
     """False where it only adds to matops' own folder: such a step needs no lock."""
     reads_only = False
     """True where it changes nothing at all: a dry run runs it too."""
+    attaches: Sequence[str] = ()
+    """Labels of the jobs that it would attach to, were they running already."""
     fence = 0
     """The fencing number of the lock it runs under; the engine sets it."""
+    still_ours: Callable[..., None] = staticmethod(lambda job="": None)
+    """Raises Refused when the lock was taken over; the engine sets it. Called before each
+    change of a long action, and with a job's name before that job is started."""
 
     def __init__(self, site: Site, say: Say) -> None:
         self.site = site

@@ -11,6 +11,7 @@ from typing import Callable
 from matops.errors import MatopsError
 from matops.host import files
 from matops.host import jobs as host_jobs
+from matops.host.local import IN_JOB
 from matops.matomo.site import Site
 from matops.runbook.follow import follow
 from matops.runbook.hold import FENCE
@@ -24,14 +25,16 @@ def run_there(
     write: Callable[[str], object],
     fence: int = 0,
     attach: str = "",
+    begin: Callable[[str], object] = lambda name: None,
 ) -> host_jobs.Job:
     """Starts ``matops <words>`` on the host as job ``label.<time>`` and follows it to its end.
 
-    ``attach``: the name of a job that runs already. ``fence``: the number of the lock that the
-    job works under (0: it takes the lock itself). Raises what ``follow`` raises; MatopsError
-    with the job's own exit code where it ended with another than 0.
+    ``attach``: the name of a job that runs already. ``begin`` hears a new one's name first.
+    ``fence``: the number of the lock that the job works under (0: it takes the lock itself).
+    Raises what ``follow`` raises; MatopsError with the job's own exit code where it ended with
+    another than 0.
     """
-    name = attach or _start(site, label, words, fence)
+    name = attach or _start(site, label, words, fence, begin)
     job = follow(site.jobs, name, write)
     if job.code:
         error = MatopsError(
@@ -40,23 +43,27 @@ def run_there(
             state="Its last lines above say why",
             next="run the same task again: it goes on from what it finds",
         )
-        error.code = job.code
+        error.code = host_jobs.exit_code(job)
         raise error
     return job
 
 
-def _start(site: Site, label: str, words: Sequence[str], fence: int) -> str:
+def _start(
+    site: Site, label: str, words: Sequence[str], fence: int, begin: Callable[[str], object]
+) -> str:
     agent = site.agent.ensure()
     settings = f"{site.state_dir}/settings.yaml"
     files.make_folder(site.host, site.state_dir, user=site.keeper)
     data = json.dumps(_portable(site)).encode()  # JSON is YAML
     files.write(site.host, settings, data, user=site.keeper, mode="0600")
-    environment = [f"MATOPS_CONFIG={settings}", "PYTHONUNBUFFERED=1"]
+    environment = [f"MATOPS_CONFIG={settings}", f"{IN_JOB}=1", "PYTHONUNBUFFERED=1"]
     if fence:
         environment.append(f"{FENCE}={fence}")
     name = host_jobs.new_name(label)
+    begin(name)
     command = shlex.join(["exec", "env", *environment, "python3", agent, *words])
-    site.jobs.start(name, command, user=site.keeper or site.machine["user"])
+    if not site.jobs.start(name, command, user=site.keeper or site.machine["user"]):
+        raise MatopsError(f"a job named {name} is there already", host=site.host.name)
     return name
 
 

@@ -54,7 +54,8 @@ def _as_job(desk: Desk, site: Any, words: list[str]) -> tuple[str, int]:
     name = host_jobs.new_name("console-" + words[0].replace(":", "."))
     line = matomo_console.command_line(site, words)
     user = site.worker or site.machine["user"]
-    site.jobs.start(name, line, user=user, folder=site.docroot)
+    if not site.jobs.start(name, line, user=user, folder=site.docroot):
+        raise MatopsError(f"a job named {name} is there already", host=site.host.name)
     desk.say(f"job {name} started on {site.host.name}")
     ended = follow(site.jobs, name, desk.write)
     if ended.code is None:

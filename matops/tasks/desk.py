@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import getpass
+import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +22,7 @@ import invoke
 from invoke.exceptions import Exit
 
 from matops import settings as settings_module
-from matops.errors import MatopsError, Refused, UsageError
+from matops.errors import MatopsError, Refused
 from matops.host.local import LocalLink
 from matops.host.shell import Host
 from matops.matomo.site import BASE, Site, open_site
@@ -60,6 +62,9 @@ def operation(
             except MatopsError as error:
                 error.on(host_name(context))
                 raise Exit(f"{error.line()}{_skipped_hosts(context)}", error.code) from None
+            except BrokenPipeError:  # `fab … jobs | head`: nobody listens any more
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise Exit(code=0) from None
             except KeyboardInterrupt:
                 raise Exit(
                     f"{host_name(context)}: interrupted. What was done stays; "
@@ -93,9 +98,10 @@ def typed_hosts(context: Any) -> list[str]:
     from fabric.main import program
 
     try:
-        return [name for name in program.args.hosts.value.split(",") if name]
+        typed = [name for name in program.args.hosts.value.split(",") if name]
     except AttributeError:  # hosts of a @task(hosts=…), or a program of somebody's own
         return [host_name(context)]
+    return [re.sub(r":\d+$", "", name.rpartition("@")[2]) for name in typed]
 
 
 def _skipped_hosts(context: Any) -> str:
@@ -133,6 +139,9 @@ class Desk:
     """
 
     def __init__(self, context: Any, *, json: bool = False) -> None:
+        for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show × is no reason
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         self.context = context
         self.json = json
         self.settings = settings_module.load(host_name(context))
@@ -190,17 +199,24 @@ class Desk:
 
     @contextmanager
     def run(
-        self, site: Site, task: str, *, dry_run: bool, take_over: bool, lock: bool = True
+        self,
+        site: Site,
+        task: str,
+        steps: Sequence[Step],
+        *,
+        dry_run: bool,
+        take_over: bool,
     ) -> Iterator[Run]:
         """A run of steps under the installation's lock (none for a dry run)."""
         who = identity(task, self.host.name)
         by = f"{who['user']}@{who['machine']}"
         journal = Journal(site, f"{task}.{compact_time(utc_now())}", by)
         run = Run(site, self.say, journal, None, dry_run)
-        if dry_run or not lock:
+        attaches = [label for step in steps for label in step.attaches]
+        if dry_run or not any(step.changes_data for step in steps):
             yield run
             return
-        with Hold(site, task, take_over=take_over) as hold:
+        with Hold(site, task, take_over=take_over, attaches=attaches) as hold:
             if hold.note:
                 self.say(hold.note)
             run.hold = hold
@@ -244,8 +260,7 @@ def run_task(
     desk = Desk(context, json=json)
     site = desk.site(changes=not dry_run, local=local)
     steps = make(desk, site)
-    needs_lock = any(step.changes_data for step in steps)
-    with desk.run(site, task, dry_run=dry_run, take_over=take_over, lock=needs_lock) as run:
+    with desk.run(site, task, steps, dry_run=dry_run, take_over=take_over) as run:
         outcomes = run_steps(steps, run)
     desk.finish(outcomes)
 
@@ -258,16 +273,12 @@ def confirmer(yes: bool) -> Callable[[str, str], bool]:
             return True
         if not sys.stdin.isatty():
             return False
-        return input(f"{question}\nType {word} to go on: ").strip() == word
+        try:
+            return input(f"{question}\nType {word} to go on: ").strip() == word
+        except EOFError:
+            return False
 
     return confirm
-
-
-def one_of(value: str, allowed: Sequence[str], flag: str) -> str:
-    """``value`` if it is allowed. UsageError."""
-    if value not in allowed:
-        raise UsageError(f"--{flag}: '{value}' is not one of {', '.join(allowed)}")
-    return value
 
 
 __all__ = ["Desk", "Say", "Scope", "operation", "run_task"]

@@ -7,6 +7,7 @@ from typing import Any
 from invoke import Collection
 
 from matops.errors import MatopsError, UsageError
+from matops.host import jobs as host_jobs
 from matops.host.jobs import Job
 from matops.runbook.follow import follow as watch
 from matops.tasks.desk import JSON_HELP, Desk, operation
@@ -39,7 +40,7 @@ def list_(c: Any, json: bool = False, all: bool = False) -> None:
 def follow(c: Any, name: str, from_end: str = "0") -> None:
     """Show a job's output until it ends.
 
-    Ends with the job's exit code. Ctrl-C leaves it running.
+    Ends as the job ended (4 where a signal killed it). Ctrl-C leaves it running.
     Example: fab -H web1 jobs.follow archive.purge.20261122T121600Z
     """
     desk = Desk(c)
@@ -52,7 +53,7 @@ def follow(c: Any, name: str, from_end: str = "0") -> None:
     desk.say(f"job {ended.name}: {ended.state}, exit code {ended.code}, ended {ended.ended}")
     if ended.code:
         error = MatopsError(f"job {ended.name} had failed with exit code {ended.code}")
-        error.code = ended.code if ended.code in (1, 2, 3, 4, 75) else 1
+        error.code = host_jobs.exit_code(ended)
         raise error
 
 
@@ -85,7 +86,7 @@ def _chosen(site: Any, name: str) -> Job:
     found: list[Job] = site.jobs.list()
     if not found:
         raise UsageError("no job ran here yet", host=site.host.name)
-    return found[-1]
+    return _chosen(site, found[-1].name)
 
 
 ns = Collection("jobs")

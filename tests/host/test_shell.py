@@ -12,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from matops.errors import ConnectionLost, OutcomeUnknown, PrivilegeMissing, Unreachable
+from matops.errors import (
+    ConnectionLost,
+    MatopsError,
+    OutcomeUnknown,
+    PrivilegeMissing,
+    Unreachable,
+)
 from matops.host.local import LocalLink
 from matops.host.shell import CommandFailed, Host
 from matops.host.ssh import SshLink
@@ -45,6 +51,38 @@ def test_without_sudo_rights_nothing_runs(host_factory: HostFactory) -> None:
     with pytest.raises(PrivilegeMissing, match="may not become root"):
         host_factory("nosudo").run("touch /tmp/should-not-be", user="root")
     assert host_factory().run("test -e /tmp/should-not-be", check=False).code == 1
+
+
+@pytest.mark.parametrize("shell", ["/bin/csh", "/usr/sbin/nologin"])
+def test_login_shells_that_are_not_sh(sandbox: Sandbox, shell: str) -> None:
+    if shell == "/bin/csh":  # not installed: one that refuses what csh would choke on
+        text = "#!/bin/sh\ncase $2 in *'\n'*|*!*) exit 9;; esac\nexec sh \"$@\"\n"
+        sandbox.exec("sh", "-c", f"cat > {shell}; chmod 755 {shell}", input=text.encode())
+    sandbox.exec("usermod", "-s", shell, "nosudo")
+    host = Host(SshLink(connection(sandbox, "nosudo")))
+    try:
+        if shell.endswith("nologin"):
+            with pytest.raises(MatopsError, match="no command can be run there"):
+                host.run("true")
+        else:
+            assert host.run("printf '%s' \"$1\"\ncat", "a!b", stdin=b"in").text == "a!bin"
+    finally:
+        sandbox.exec("usermod", "-s", "/bin/bash", "nosudo")
+        host.close()
+
+
+def test_a_signal_is_an_exit_code_not_a_lost_link(host_factory: HostFactory) -> None:
+    assert host_factory().run("kill -SEGV $$", check=False).code == 139
+
+
+def test_a_wrong_sudo_password_is_tried_once(host_factory: HostFactory) -> None:
+    with pytest.raises(PrivilegeMissing) as caught:
+        host_factory("ops2", password="not-it").run("cat", user="root", stdin=b"payload\n" * 9)
+    assert "1 incorrect password attempt" in caught.value.line()
+
+
+def test_124_of_a_command_is_its_own(host_factory: HostFactory) -> None:
+    assert host_factory().run("exit 124", check=False).code == 124
 
 
 def test_failure_is_told_with_its_own_words(host_factory: HostFactory) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import pytest
 
 from matops.errors import Locked, MatopsError, PrivilegeMissing, Refused
 from matops.host.agent import build
+from matops.host.jobs import new_name
 from matops.matomo.site import Site
 from matops.runbook import hold as runbook_hold
 from matops.runbook import journal
+from matops.runbook.engine import Run, run_steps
+from matops.runbook.follow import Detached
 from matops.runbook.hold import Hold
+from matops.runbook.step import Action, Evidence, Look, Step
 from matops.settings import Settings
 from tests.conftest import SiteFactory
 from tests.sandbox import Sandbox
@@ -131,6 +136,70 @@ def test_a_stale_lock_is_explained_and_taken_over_on_request(
         assert mine.fence == fence + 1
 
 
+def _job(site: Site, name: str, command: str) -> None:
+    assert site.jobs.start(name, command, user="www-data")
+
+
+def test_a_dead_run_of_mine_is_not_resumed_while_its_job_runs(site_factory: SiteFactory) -> None:
+    site = site_factory()
+    dead = {**runbook_hold.identity("logs.delete", "x"), "pid": 2**22 - 3, "started": "12345"}
+    fence = _leave_lock(site, dead)
+    name = new_name("logs.delete")
+    job = {"name": name, "machine": site.machine["hostname"]}
+    assert site.ask("matomo.lock:beat", fence=fence, job=job)
+    _job(site, name, "sleep 20")
+    with (
+        pytest.raises(Locked, match=r"its job logs\.delete.* runs here"),
+        Hold(site, "archive.purge"),
+    ):
+        pass
+    with Hold(site, "logs.delete", attaches=["logs.delete"]) as again:
+        assert again.fence == fence, "it will attach to that very job"
+        again.keep = True
+    site.jobs.stop(name, 3)
+    lock = site.ask("matomo.lock:status")["lock"]
+    assert lock["owner"] and lock["fence"] == fence, "kept: something may still be at work"
+    site.ask("matomo.lock:release", fence=fence)
+
+
+def test_a_job_on_another_host_cannot_be_seen_from_here(site_factory: SiteFactory) -> None:
+    site = site_factory()
+    dead = {**runbook_hold.identity("prep", "x"), "pid": 2**22 - 3, "started": "12345"}
+    fence = _leave_lock(site, dead)
+    site.ask("matomo.lock:beat", fence=fence, job={"name": "a.1", "machine": "web2"})
+    with pytest.raises(Locked, match=r"its job a\.1 on web2 may still run"), Hold(site, "prep"):
+        pass
+    with Hold(site, "prep", take_over=True) as mine:
+        assert mine.fence == fence
+
+
+def test_leaving_a_job_keeps_the_lock(site_factory: SiteFactory) -> None:
+    class Leaving(Step):
+        name = "leaving"
+
+        def look(self) -> Look:
+            return Look([Action("start", "test")])
+
+        def act(self, action: Action) -> None:
+            name = new_name("leaving")
+            self.still_ours(name)
+            _job(self.site, name, "sleep 3")
+            raise Detached("stopped watching")
+
+        def verify(self) -> Evidence:
+            raise AssertionError
+
+    site = site_factory()
+    book = journal.Journal(site, "run.1", "me")
+    with Hold(site, "leaving") as hold:
+        run = Run(site, lambda line: None, book, hold)
+        [outcome] = run_steps([Leaving(site, lambda line: None)], run)
+    assert outcome.error and outcome.error.code == 4
+    lock = site.ask("matomo.lock:status")["lock"]
+    assert lock["owner"] and lock["job"]["name"].startswith("leaving.")
+    site.ask("matomo.lock:release", fence=lock["fence"])
+
+
 def test_the_journal_is_appended_and_read_back(site_factory: SiteFactory) -> None:
     site = site_factory()
     book = journal.Journal(site, "run.1", "ann@laptop")
@@ -141,3 +210,45 @@ def test_the_journal_is_appended_and_read_back(site_factory: SiteFactory) -> Non
     assert last[0].facts == {"actions": ["it's"]} and last[0].fence == 3
     mode = site.host.run(f"stat -c %a {site.state_dir}/journal.jsonl", user="root").text
     assert mode == "600\n"
+
+
+PASSWORD = 'p"ä€&lt5%q;x'
+
+
+def test_database_passwords_as_matomo_writes_them(
+    site_factory: SiteFactory, sandbox: Sandbox
+) -> None:
+    config = f"{sandbox.docroot}/config/config.ini.php"
+    before = sandbox.exec("cat", config).stdout
+    old = next(x.split('"')[1] for x in before.splitlines() if x.startswith("password"))
+    accounts = ("localhost", "127.0.0.1")
+    try:
+        for host in accounts:
+            sandbox.sql(
+                f"set names utf8mb4; set password for matomo@'{host}' = password('{PASSWORD}')"
+            )
+        written = html.escape(PASSWORD)
+        changed = before.replace(f'password = "{old}"', f'password = "{written}"')
+        sandbox.exec("tee", config, input=changed.encode())
+        php = sandbox.exec("php", f"{sandbox.docroot}/console", "customdimensions:info",
+                           user="www-data", check=False)  # fmt: skip
+        assert php.returncode == 0, "Matomo itself gets in: " + php.stdout
+        assert site_factory().ask("matomo.lock:status")["lock"]
+    finally:
+        for host in accounts:
+            sandbox.sql(f"set password for matomo@'{host}' = password('{old}')")
+        sandbox.exec("tee", config, input=before.encode())
+
+
+def test_localhost_is_the_unix_socket_as_in_php(
+    site_factory: SiteFactory, sandbox: Sandbox
+) -> None:
+    config = f"{sandbox.docroot}/config/config.ini.php"
+    before = sandbox.exec("cat", config).stdout
+    sandbox.sql("rename user matomo@'127.0.0.1' to matomo_away@'127.0.0.1'")
+    sandbox.exec("sed", "-i", 's/^host = .*/host = "localhost"/', config)
+    try:
+        assert site_factory().ask("matomo.lock:status")["lock"]
+    finally:
+        sandbox.exec("tee", config, input=before.encode())
+        sandbox.sql("rename user matomo_away@'127.0.0.1' to matomo@'127.0.0.1'")

@@ -37,6 +37,8 @@ NO_ARCHIVING = "Archiving won't run because maintenance mode is enabled"
         ("plugin:deactivate", 0, "Cannot find plugin files for Nope.", "failed"),
         ("config:get", 0, "Nothing found", "ok"),
         ("anything", 255, "SQLSTATE[HY000] [2002] Connection refused", "failed"),
+        ("core:archive", 1, "Processed 0 archives.\nERROR: 3 errors", "failed"),
+        ("queuedtracking:process", 1, "(0 requests\nConnection refused", "failed"),
         ("anything", 255, "", "outcome unknown"),
         ("anything", 137, "half a line", "outcome unknown"),
         ("anything", 1, 'Command "anything" is not defined.', "failed"),
@@ -51,8 +53,12 @@ def test_console_words() -> None:
     assert console.split('./console core:archive --url="a b"') == ["core:archive", "--url=a b"]
     with pytest.raises(UsageError):
         console.split("")
-    with pytest.raises(Refused, match="deletes without asking"):
-        console.guard(["core:delete-logs-data", "--dates=a,b", "-n"])
+    for line in ("core:delete-logs-data --dates=a,b -n", "co:delete-lo -qn",
+                 "-n core:delete-logs-data", "core:delete-logs --no-inter"):  # fmt: skip
+        with pytest.raises(Refused, match="deletes without asking"):
+            console.guard(line.split())
+    console.guard(["core:delete-logs-data", "--dates=a,b"])
+    console.guard(["core:archive", "-n"])
 
 
 def test_identifiers_are_quoted_in_one_way() -> None:
