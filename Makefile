@@ -3,24 +3,28 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo demo-down demo-clean test lint bench
+.PHONY: root setup demo demo-down demo-clean test lint bench
+
+root:
+	@test "$$(id -u)" = 0 || { echo "make: this needs root (it builds a real host)"; exit 1; }
 
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null \
 	  || { echo "make: Python 3.9 or newer is needed ($(PYTHON) is not)"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
-	  || { echo "installing python3-venv"; apt-get install -qq -y python3-venv >/dev/null 2>&1; } \
-	  || { echo "make: run 'apt-get install python3-venv' as root first"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || if test "$$(id -u)" = 0; \
+	  then $(PYTHON) -m tests.sandbox install python3-venv; \
+	  else echo "make: run 'apt-get install python3-venv' as root first"; exit 1; fi
 	@test -x $(BIN)/python || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
 	@echo "installing Python packages into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' \
-	  || { echo "make: pip could not install the packages named above"; exit 1; }
+	  >$(VENV)/pip.log 2>&1 || { why=$$(sed -n '/ERROR: /{s/^.*ERROR: //p;q}' $(VENV)/pip.log); \
+	  echo "make: pip cannot install the packages: $$why (see $(VENV)/pip.log)"; exit 1; }
 	@touch $@
 
 # Builds the throw-away Matomo host (minutes, the first time) and runs the main job on it.
-demo: setup
+demo: root setup
 	@$(BIN)/python -m tests.demo
 
 demo-down:
@@ -34,8 +38,10 @@ lint: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-test: lint
+# Built before the tests: minutes in silence, and in one test's time limit, otherwise.
+test: root lint
+	@$(BIN)/python -m tests.sandbox build
 	@$(BIN)/python -m pytest
 
-bench: setup
+bench: root setup
 	@$(BIN)/python -m tests.bench.check --quick

@@ -268,6 +268,9 @@ def _unreachable(error: Exception, name: str) -> MatopsError:
     elif isinstance(error, socket.gaierror):
         what = "no such host name"
         fix = "check the spelling, or the Host entry of your ssh_config"
+    elif "protocol banner" in str(error):
+        what = "the SSH server hung up, or said nothing, before the login"
+        fix = "try again in some minutes: sshd may be overloaded, or penalise this address"
     elif isinstance(error, (socket.timeout, TimeoutError)):
         what = "no answer to the SSH connection"
         fix = "is the host up, and the way there open?"

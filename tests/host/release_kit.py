@@ -99,7 +99,9 @@ def stage(site_factory: SiteFactory, server: ReleaseServer, clean: None) -> Call
 
 
 @pytest.fixture(scope="module")
-def signer(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], bytes]:
+def signer(
+    sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[bytes], bytes]]:
     """Signs bytes, detached, with a key made for this run; ``signer.keyring`` is the public one."""
     home = tmp_path_factory.mktemp("gpg")
     home.chmod(0o700)
@@ -117,4 +119,5 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], bytes]
         return done.stdout
 
     sign.keyring = str(keyring)  # type: ignore[attr-defined]
-    return sign
+    yield sign
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True)

@@ -15,7 +15,7 @@ from .image import ensure_image
 from .network import DEFAULT_NAME
 from .proc import clean_env
 from .say import say
-from .tools import require_root, require_tools
+from .tools import install, require_root, require_tools
 
 Command = Callable[[argparse.Namespace], int]
 _PATHS = ("ssh-config", "release-zip", "known-hosts", "root", "versions", "identity", "token")
@@ -105,6 +105,12 @@ def _build(args: argparse.Namespace) -> int:
     return 0
 
 
+def _install(args: argparse.Namespace) -> int:
+    require_root()
+    install(find_home(), args.packages)
+    return 0
+
+
 def _clean(args: argparse.Namespace) -> int:
     require_root()
     clean(find_home(), args.downloads)
@@ -147,5 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--refresh", action="store_true", help="make the release zip anew")
     cleaner = add("clean", _clean, "remove all hosts and images")
     cleaner.add_argument("--downloads", action="store_true", help="the downloads, too")
+    packages = add("install", _install, "install Debian packages on this machine")
+    packages.add_argument("packages", nargs="+", metavar="PACKAGE")
     add("path", _path, "print where something is").add_argument("what", choices=_PATHS)
     return parser

@@ -95,5 +95,7 @@ def _why(log: Path, start: int) -> str:
     with log.open("rb") as text:
         text.seek(start)
         lines = text.read().decode(errors="replace").strip().splitlines()
-    telling = [line for line in lines if line.startswith(("E:", "ERROR", "Error"))]
-    return (telling or lines or ["no output"])[-1].strip()
+    # The first complaint of apt is the cause, what follows is what it did about it.
+    apt = [line for line in lines if line.startswith("E:")][:1]
+    telling = [line for line in lines if line.startswith(("ERROR", "Error"))]
+    return (apt or telling or lines or ["no output"])[-1].strip()

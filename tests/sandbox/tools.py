@@ -1,9 +1,9 @@
-"""The packages this machine needs to build and run a sandbox."""
+"""The packages this machine needs to build and run a sandbox, and to test with it."""
 
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
+from typing import Optional
 
 from .errors import SandboxError
 from .home import Home
@@ -16,10 +16,13 @@ COMMANDS = {
     "curl": "curl",
     "debootstrap": "debootstrap",
     "dpkg-deb": "dpkg",
+    "gpg": "gpg",
+    "gpg-agent": "gpg-agent",
     "gpgv": "gpgv",
     "ip": "iproute2",
     "mount": "mount",
     "nsenter": "util-linux",
+    "pgrep": "procps",
     "pivot_root": "util-linux",
     "rsync": "rsync",
     "ssh": "openssh-client",
@@ -28,6 +31,7 @@ COMMANDS = {
     "unzip": "unzip",
     "zip": "zip",
 }
+_UPDATE = "apt-get update"
 
 
 def require_root() -> None:
@@ -41,17 +45,23 @@ def require_tools(home: Home) -> None:
     missing = _missing()
     if not missing:
         return
-    with stage(f"installing {' '.join(missing)} on this machine"):
-        try:
-            _install(home, missing)
-        except SandboxError:
-            # No package lists yet, or lists older than the mirror: refresh, then once more.
-            # A third party's broken entry fails the refresh; what counts is the installation.
-            with suppress(SandboxError):
-                build(["apt-get", "update"], home.log)
-            _install(home, missing)
+    install(home, missing)
     if _missing():
         raise SandboxError(f"still missing after the installation: {' '.join(_missing())}")
+
+
+def install(home: Home, packages: list[str]) -> None:
+    """Install packages on this machine, which may have no package lists yet."""
+    with stage(f"installing {' '.join(packages)} on this machine"):
+        try:
+            _install(home, packages)
+        except SandboxError:
+            # No package lists yet, or lists older than the mirror: refresh, then once more.
+            refusal = _refresh(home)
+            try:
+                _install(home, packages)
+            except SandboxError as error:
+                raise refusal or error from None
 
 
 def _missing() -> list[str]:
@@ -59,6 +69,15 @@ def _missing() -> list[str]:
     if not Path(KEYRING).exists():
         packages.add("debian-archive-keyring")
     return sorted(packages)
+
+
+def _refresh(home: Home) -> Optional[SandboxError]:
+    # A third party's broken entry fails the refresh; what counts is the installation.
+    try:
+        build(["apt-get", "-o", "APT::Update::Error-Mode=any", "update"], home.log, title=_UPDATE)
+    except SandboxError as error:
+        return error
+    return None
 
 
 def _install(home: Home, packages: list[str]) -> None:
