@@ -5,7 +5,10 @@ from __future__ import annotations
 PASSWORD = "made-for-tests"
 
 # https://matomo.org/faq/how-to-install/faq_23484/ and its upgrade and archiving notes.
-MATOMO = "SELECT, INSERT, UPDATE, DELETE, CREATE, INDEX, DROP, ALTER, CREATE TEMPORARY TABLES, LOCK TABLES"
+MATOMO = (
+    "SELECT, INSERT, UPDATE, DELETE, CREATE, INDEX, DROP, ALTER, CREATE TEMPORARY TABLES, "
+    "LOCK TABLES"
+)
 # What a managed server's "master" account has left: no SUPER, no FILE, nothing dynamic.
 MANAGED = (
     "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, "

@@ -127,6 +127,11 @@ class Server:
         self.sql(accounts.statements(kind, self.flavour, schema))
         return self.address(kind, accounts.PASSWORD, schema)
 
+    def client(self, program: str, *words: str) -> list[str]:
+        """The command line of a client program (``mysqlcheck``, ``mysqldump``) as root."""
+        login = ["--no-defaults", f"--socket={self.socket}", "--user=root"]
+        return command(self.flavour, f"usr/bin/{program}", *login, *words)
+
     def kill9(self) -> None:
         """The server dies as in a crash."""
         self._end(signal.SIGKILL)
