@@ -114,7 +114,9 @@ class Guard:
         self._since = sight.at if self._since is None else self._since
         self.lock_stall = max(self.lock_stall, sight.oldest)
         waited = sight.at - self._since
-        return self._at_commit(sight, waited) if self.copied else self._at_start(sight, waited, tick)
+        return (
+            self._at_commit(sight, waited) if self.copied else self._at_start(sight, waited, tick)
+        )
 
     def _at_start(self, sight: Sight, waited: float, tick: float) -> Verdict:
         limit = self.policy.start - tick
