@@ -39,10 +39,10 @@ def test_mariadb_shows_metadata_locks_once_the_plugin_is_there(mariadb: Server) 
 
 
 def test_mysql_without_performance_schema_shows_none() -> None:
-    with start_server("mysql", options={"performance_schema": "OFF"}) as server:
-        with Session(server.address()) as session:
-            facts = servers.look(session)
-            assert facts.metadata_locks == "" and not facts.performance_schema
+    options = {"performance_schema": "OFF"}
+    with start_server("mysql", options=options) as server, Session(server.address()) as session:
+        facts = servers.look(session)
+        assert facts.metadata_locks == "" and not facts.performance_schema
 
 
 def test_version_texts() -> None:
