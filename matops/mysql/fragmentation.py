@@ -150,8 +150,8 @@ def _from_rows(
         found = sampling.measure(session, schema, table, status)
     except sampling.NotPossible:
         return None
-    except DatabaseError as error:
-        if error.number in _NOT_NOW:
+    except DatabaseError as refusal:
+        if refusal.number in _NOT_NOW:
             return None
         raise
     used = found.offpage_pages

@@ -45,8 +45,8 @@ _COMMON = {
     "character_set_server": "utf8mb4",
 }
 _OF = {
-    "mariadb": {"innodb_log_file_size": "96M", "innodb_fast_shutdown": "1"},
-    "mysql": {"innodb_redo_log_capacity": "256M", "mysqlx": "OFF"},
+    "mariadb": {"innodb_log_file_size": "96M", "innodb_io_capacity": "4000"},
+    "mysql": {"innodb_redo_log_capacity": "256M", "mysqlx": "OFF", "innodb_io_capacity": "4000"},
 }
 _ROOT_ACCOUNT = """\
 CREATE USER IF NOT EXISTS 'root'@'localhost' IDENTIFIED BY '';
@@ -105,6 +105,7 @@ class Server:
         rows: list[dict[str, Any]] = []
         with contextlib.closing(self.connect(schema=schema)) as connection:
             cursor = connection.cursor()
+            cursor.execute("SET SESSION lock_wait_timeout = 30")  # a failed test shall end
             cursor.execute(text)
             while True:
                 rows = list(cursor.fetchall())
