@@ -71,6 +71,7 @@ class Server:
         self._kept = kept
         self._process: subprocess.Popen[bytes] | None = None
         self.version = ""
+        self.zone = "UTC"
 
     @property
     def pid(self) -> int:
@@ -87,7 +88,7 @@ class Server:
         self._process = subprocess.Popen(
             [*_as_nobody("--pdeathsig", "KILL"), *program],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
-            start_new_session=True,
+            start_new_session=True, env={**os.environ, "TZ": self.zone},
         )  # fmt: skip
         self._wait_until_up()
         return self
@@ -196,10 +197,13 @@ class Server:
         raise InstallError(f"{self.flavour} did not start: {tail}")
 
 
-def start(flavour: str, *, options: dict[str, str] | None = None, keep: str = "") -> Server:
+def start(
+    flavour: str, *, options: dict[str, str] | None = None, keep: str = "", zone: str = "UTC"
+) -> Server:
     """A new server of that flavour, up and answering.
 
     ``options``: server variables (``{"log_bin": "binlog"}``; the binary log is off by default).
+    ``zone``: the machine's time zone as the server sees it.
     ``keep``: a name under which its data stays from run to run, for benches.
     """
     template = _template(flavour)
@@ -216,6 +220,7 @@ def start(flavour: str, *, options: dict[str, str] | None = None, keep: str = ""
     (folder / "tmp").mkdir(exist_ok=True)
     _give_to_nobody(folder, folder / "tmp")
     server = Server(flavour, folder, dict(options or {}), bool(keep))
+    server.zone = zone
     atexit.register(server.stop)
     try:
         return server.boot()

@@ -11,10 +11,10 @@ from typing import Any, Callable, TypeVar
 import pymysql
 import pytest
 
-from matops.mysql import locks
+from matops.mysql import lockpicture, locks
 from matops.mysql import server as servers
 from matops.mysql.session import Session
-from tests.db.servers import Server
+from tests.db.servers import Server, start
 
 T = TypeVar("T")
 TABLE = "held 100% `x"
@@ -28,7 +28,7 @@ def until(question: Callable[[], T], patience: float = 5) -> T:
         answer = question()
         if answer or time.monotonic() > end:
             return answer
-        time.sleep(0.05)
+        time.sleep(0.15)  # INNODB_TRX is renewed only when nobody read it for 0.1 s
 
 
 @contextmanager
@@ -126,3 +126,72 @@ def test_a_name_is_found_in_a_statement() -> None:
     assert locks.mentions("UPDATE `a`.`log_visit` SET x = 1", "log_visit")
     assert not locks.mentions("UPDATE log_visit_2 SET x = 1", "log_visit")
     assert locks.mentions("OPTIMIZE TABLE `a``b`", "a`b")
+
+
+def _chain(server: Server, idle: Any) -> lockpicture.Picture:
+    """The picture while an ALTER waits for ``idle`` and a reader waits for the ALTER."""
+    ddl, reader = server.connect(schema="matomo"), server.connect(schema="matomo")
+    with Session(server.address(schema="matomo")) as session:
+        facts = servers.look(session)
+        ddl_id = ddl.thread_id()
+        with running(ddl, f"ALTER TABLE {QUOTED} ENGINE=InnoDB"):
+            until(lambda: lockpicture.look(session, facts).waits)
+            with running(reader, f"SELECT * FROM {QUOTED}"):
+                try:
+                    until(lambda: len(lockpicture.look(session, facts).waits) == 2)
+                    return lockpicture.look(session, facts)
+                finally:
+                    session.kill_query(ddl_id)
+
+
+def test_the_chain_leads_from_the_reader_to_the_idle_transaction(held: tuple[Server, Any]) -> None:
+    server, idle = held
+    picture = _chain(server, idle)
+    assert [who.id for who in picture.roots] == [idle.thread_id()]
+    root = picture.roots[0]
+    assert root.command == "Sleep" and root.rows_changed == 3 and root.trx_seconds is not None
+    if server.flavour == "mysql":
+        assert root.statement.startswith("UPDATE")
+    alter, select = sorted(picture.waits, key=lambda wait: wait.who.statement)
+    assert alter.object == select.object == f"matomo.{TABLE}"
+    assert alter.blockers[0].who.id == idle.thread_id() and alter.blockers[0].sure
+    assert [b.who.id for b in select.blockers] == [alter.who.id] and select.blockers[0].waits_too
+    assert picture.notes == []
+
+
+def test_row_locks_too(held: tuple[Server, Any]) -> None:
+    server, idle = held
+    other = server.connect(schema="matomo")
+    with Session(server.address(schema="matomo")) as session:
+        facts = servers.look(session)
+        with running(other, f"UPDATE {QUOTED} SET v = 9 WHERE id = 2"):
+            until(lambda: lockpicture.look(session, facts).waits)
+            picture = lockpicture.look(session, facts)
+            idle.rollback()
+    (wait,) = picture.waits
+    assert wait.kind == "row" and wait.object == f"matomo.{TABLE} index PRIMARY"
+    assert [b.who.id for b in wait.blockers] == [idle.thread_id()]
+    assert [who.id for who in picture.roots] == [idle.thread_id()]
+
+
+def test_mariadb_without_the_plugin_shows_suspects_and_says_how(mariadb: Server) -> None:
+    mariadb.sql(f"CREATE TABLE {QUOTED} (id INT PRIMARY KEY, v INT)", "matomo")
+    idle = mariadb.connect(schema="matomo", autocommit=False)
+    idle.cursor().execute(f"INSERT INTO {QUOTED} VALUES (1, 1)")
+    picture = _chain(mariadb, idle)
+    idle.close()
+    mariadb.sql(f"DROP TABLE {QUOTED}", "matomo")
+    assert picture.roots == []
+    assert any(b.who.id == idle.thread_id() and not b.sure for b in picture.waits[0].blockers)
+    assert locks.INSTALL_PLUGIN in picture.notes[0]
+
+
+def test_ages_do_not_depend_on_the_time_zone() -> None:
+    with start("mariadb", options={"default_time_zone": "+09:00"}, zone="Asia/Tokyo") as server:
+        server.sql(f"CREATE TABLE {QUOTED} (id INT PRIMARY KEY, v INT)", "matomo")
+        idle = server.connect(schema="matomo", autocommit=False)
+        idle.cursor().execute(f"INSERT INTO {QUOTED} VALUES (1, 1)")
+        with Session(server.address(schema="matomo")) as session:
+            rows = session.rows("transactions")
+        assert [0 <= row["trx_seconds"] < 60 for row in rows] == [True]
+        idle.close()
