@@ -68,8 +68,8 @@ class Hooks:
     tell: Tell
     critical: Callable[[], str] = lambda: ""
     disk: Callable[[], str] = lambda: ""
-    blockers: Callable[[], Optional[list[str]]] = lambda: None
-    end_idle: Callable[[], list[str]] = lambda: []
+    blockers: Callable[[int], Optional[list[str]]] = lambda own: None
+    end_idle: Callable[[int], list[str]] = lambda own: []
     grown: Callable[[], int] = lambda: 0
     predicted: int = 0
     _held: tuple[str, ...] = ()
@@ -130,7 +130,7 @@ class Attempt:
         verdict = self.guard.judge(sight, TICK)
         if sight.is_waiting and not self._asked:
             self._asked = True
-            self.blockers += [b for b in self.hooks.blockers() or [] if b not in self.blockers]
+            self.blockers += [b for b in self._who() if b not in self.blockers]
         elif not sight.is_waiting:
             self._asked = False
         if verdict is Verdict.CANCEL_START:
@@ -138,11 +138,19 @@ class Attempt:
         elif verdict is Verdict.CANCEL_COMMIT:
             self._cancel(Why.COMMIT)
         elif verdict is Verdict.KILL_IDLE:
-            done = self.hooks.end_idle()
-            self.killed += done
+            self._end_idle()
         elif time.monotonic() - self._second >= 1:
             self._second = time.monotonic()
             self._each_second(sight)
+
+    def _who(self) -> list[str]:
+        with contextlib.suppress(DatabaseError):
+            return self.hooks.blockers(self.statement.id) or []
+        return []
+
+    def _end_idle(self) -> None:
+        with contextlib.suppress(DatabaseError):
+            self.killed += self.hooks.end_idle(self.statement.id)
 
     def _each_second(self, sight: Sight) -> None:
         if self.monitor.lost_lock:

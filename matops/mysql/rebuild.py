@@ -31,6 +31,7 @@ class Ended(enum.Enum):
     FAILED = "failed"
     LEFT = "left"
     STOPPED = "stopped"
+    REFUSED = "refused"
     UNKNOWN = "unknown"
 
 

@@ -34,6 +34,9 @@ class Shape:
     partitions: tuple[tuple[str, int], ...] = ()
     special: tuple[str, ...] = ()
     """FULLTEXT, SPATIAL, where it has such an index."""
+    row_bytes: int = 0
+    age: float = 1e9
+    """Seconds since ``created``, by the server's clock."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ def look(session: Session, schema: str, table: str) -> Optional[Shape]:
         index_bytes=int(row["index_bytes"] or 0),
         partitions=partitions,
         special=tuple(sorted(str(s["type"]) for s in special)),
+        row_bytes=int(row["row_bytes"] or 0),
+        age=1e9 if row["age_seconds"] is None else float(row["age_seconds"]),
     )
 
 

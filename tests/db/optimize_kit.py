@@ -49,7 +49,7 @@ class Run:
 
     def go(self, *tables: str, **options: Any) -> Summary:
         """Optimizes these tables, whatever they gain."""
-        chosen = Options(tables=tables, least=EVERYTHING, purge_wait=10, reserve=1 << 20)
+        chosen = Options(tables=tables, least=EVERYTHING, purge_wait=0, reserve=1 << 20)
         with OptimizeJournal(str(self.folder), "test") as journal:
             optimize = Optimize(
                 self.address, replace(chosen, **options), journal, self.tell, self.stop

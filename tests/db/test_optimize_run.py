@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -128,8 +129,6 @@ def test_a_table_that_is_not_there(run: Run) -> None:
 
 def test_nothing_starts_that_would_not_finish(server: Server, run: Run) -> None:
     make_odd_tables(server)
-    import time
-
     summary = run.go("odd_plain", window=Window(time.time() + 0.5))
     assert run.result("odd_plain").report.attempts == 0
     assert "would take about" in run.result("odd_plain").report.reason
