@@ -158,8 +158,9 @@ class Attempt:
             return
         with contextlib.suppress(MatopsError):  # what the account may not know
             self.monitor.ask(self.progress.look)
-        if not self.progress.share:
-            self.progress.grown(self.hooks.grown(), self.hooks.predicted)
+        grown = self.hooks.grown()
+        self.progress.by_file = self.progress.by_file or bool(grown and self.hooks.predicted)
+        self.progress.grown(grown, self.hooks.predicted)
         if (self.progress.row_log or 0) > 0.5 and not self._warned:
             self._warned = True
             self.hooks.tell("row_log", used=self.progress.row_log)

@@ -26,6 +26,8 @@ class Monitor:
         self._name = lock_name(address.schema)
         self._session: Optional[Session] = None
         self._retry_at = 0.0
+        self._ours: set[int] = set()
+        self._held = True
         self.lost_lock = False
         """True where another run took the lock while our link was down."""
 
@@ -41,6 +43,7 @@ class Monitor:
                 next="wait for it to end",
             )
         self._session = session
+        self._ours.add(session.connection_id)
         return self
 
     def __exit__(self, *unused: object) -> None:
@@ -59,6 +62,8 @@ class Monitor:
             return None
         assert self._session is not None
         try:
+            if not self._held:
+                self._retake(self._session)
             return question(self._session)
         except (ConnectionCut, NotReachable):
             self._drop()
@@ -89,11 +94,18 @@ class Monitor:
         self._retry_at = time.monotonic() + 0.5
         with contextlib.suppress(DatabaseError):
             session = Session(self._address, timeout=_TIMEOUT)
-            self._session = session
-            # Our own old connection may not have ended yet: then the lock is still "ours".
-            self.lost_lock = not self._take(session)
+            self._ours.add(session.connection_id)
+            self._session, self._held = session, False
             return True
         return False
+
+    def _retake(self, session: Session) -> None:
+        """After a lost link: the server may not have noticed yet that our old connection, which
+        holds the lock, is gone."""
+        self._held = self._take(session)
+        if not self._held:
+            holder = session.value("user_lock_holder", (self._name,))
+            self.lost_lock = holder is not None and int(holder) not in self._ours
 
     def _drop(self) -> None:
         if self._session is not None:

@@ -91,6 +91,9 @@ class Progress:
         self._writes: Optional[int] = None
         self.began = time.monotonic()
         self.share = 0.0
+        self.by_file = False
+        """The new file can be seen: ``grown`` sets the share."""
+        self._told: Optional[float] = None
         self.row_log: Optional[float] = None
         """How full the row log is (0 to 1); None where nothing tells. MySQL: estimated."""
 
@@ -98,7 +101,9 @@ class Progress:
         """Asks the server. Raises DatabaseError where the account may not know."""
         rows = session.rows("rebuild_progress")
         share = mariadb_share(rows) if session.flavour == "mariadb" else mysql_share(rows)
-        self.share = max(self.share, min(share, 0.99))
+        self._told = share
+        if share is not None and not self.by_file:
+            self.share = max(self.share, min(share, 0.99))
         if session.flavour == "mariadb":
             used = [float(r["done"]) for r in rows if "ROWLOG" in str(r["stage"]).upper()]
             self.row_log = used[0] / 10000 if used else None
@@ -106,9 +111,12 @@ class Progress:
             self._estimate_row_log(session)
 
     def grown(self, new_bytes: int, predicted: int) -> None:
-        """The new file's size: tells the share where the server does not."""
-        if predicted:
-            self.share = max(self.share, min(0.95 * new_bytes / predicted, 0.95))
+        """The new file's size: evens out the server's own figure, or stands in for it."""
+        if not predicted or not new_bytes:
+            return
+        file_share = min(0.95 * new_bytes / predicted, 0.95)
+        told = self._told
+        self.share = max(self.share, file_share if told is None else (told + file_share) / 2)
 
     @property
     def eta(self) -> Optional[float]:
@@ -126,16 +134,26 @@ class Progress:
         self.row_log = (int(writes) - self._writes) * self._row_bytes / self._log_bytes
 
 
-def mariadb_share(rows: list[dict[str, Any]]) -> float:
-    """From its status variables. Pure."""
+def mariadb_share(rows: list[dict[str, Any]]) -> Optional[float]:
+    """From its status variables; None where it does not tell. Pure."""
     done = [float(r["done"]) for r in rows if "PCT_PROGRESS" in str(r["stage"]).upper()]
-    if not done:
-        return 0.0
+    if not done or not done[0]:
+        return None
     copied = min(done[0] / 3333, 1.0) * 0.8
     return copied + max(done[0] - 3333, 0.0) / (8317 - 3333) * 0.2
 
 
-def mysql_share(rows: list[dict[str, Any]]) -> float:
-    """From its stage events: parallel threads have one each, the furthest one counts. Pure."""
-    shares = [float(r["done"]) / float(r["estimated"]) for r in rows if r["estimated"]]
-    return max(shares, default=0.0)
+def mysql_share(rows: list[dict[str, Any]]) -> Optional[float]:
+    """From its stage events: parallel threads have one each, the furthest one counts. Pure.
+
+    Where the table's statistics are old, the server raises the estimate along with the work
+    (both the same, measured): then it does not tell (None).
+    """
+    furthest = max(rows, key=lambda r: float(r["done"] or 0), default=None)
+    if furthest is None or not furthest["estimated"]:
+        return None
+    if float(furthest["done"]) >= float(furthest["estimated"]):
+        # Ahead of its estimate: done, or wrong from the start. Earlier threads tell which.
+        shares = [float(r["done"]) / float(r["estimated"]) for r in rows if r["estimated"]]
+        return 0.9 if min(shares) < 1 else None
+    return float(furthest["done"]) / float(furthest["estimated"])

@@ -187,8 +187,9 @@ class Proxy:
             while data := source.recv(65536):
                 sink.sendall(data)
         for end in (source, sink):
+            # Not close(): the other direction's thread still reads, and would keep it open.
             with contextlib.suppress(OSError):
-                end.close()
+                end.shutdown(socket.SHUT_RDWR)
 
     def cut(self) -> None:
         """Every connection that there is now; new ones are let through."""
