@@ -73,13 +73,14 @@ def estimate(
         what = status["engine"] or str(status["type"]).lower()
         return _nothing(table, owned, f"not InnoDB: {what}")
     if files is None:
-        files = filenames.lookup(filenames.files_of(session, server, schema), table)
-        files = files or filenames.guess(server, schema, table)
+        files = filenames.lookup(filenames.files_of(session, server, schema, table), table)
     size = sum(file.bytes for file in files)
     if server.process and not files:
         return _nothing(table, owned, "in a shared tablespace: a rebuild frees no disk space")
     note = ""
-    if files:
+    if files and not server.is_here:
+        note = "the database is on another machine"
+    elif files:
         try:
             return _from_pages(session, server, table, files, sample)
         except OSError as problem:

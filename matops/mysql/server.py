@@ -82,6 +82,11 @@ class Server:
         return self.on("read_only") or self.on("super_read_only")
 
     @property
+    def is_here(self) -> bool:
+        """It runs on this very machine (not in a container), so its paths are ours."""
+        return self.text("hostname") == os.uname().nodename
+
+    @property
     def page_size(self) -> int:
         """InnoDB's page size in bytes."""
         return self.number("innodb_page_size", 16384)
