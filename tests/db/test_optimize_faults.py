@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -41,7 +42,8 @@ _made: dict[int, int] = {}
 def big(server: Server) -> str:
     """A table whose rebuild takes some seconds, made once for each server."""
     if id(server) not in _made:
-        _made[id(server)] = data.make(server, "archive_blob", BIG, 250).left
+        megabytes = {"mariadb": 200, "mysql": 100}[server.flavour]
+        _made[id(server)] = data.make(server, "archive_blob", BIG, megabytes).left
     return BIG
 
 
@@ -111,6 +113,7 @@ def plugin(server: Server) -> Iterator[None]:
 
 def test_blocker_at_start_is_seen_and_named(server: Server, run: Run, plugin: None) -> None:
     idle = Idle(server, BIG)
+    time.sleep(1.5)  # younger holders do not count: most are statements that just run
     with Clients(server, BIG), later(4, idle.end):
         run.go(BIG)
     report = run.result(BIG).report
@@ -389,10 +392,10 @@ def test_accounts(server: Server, run: Run, kind: str) -> None:
 def test_privileges_missing(server: Server, run: Run) -> None:
     before = created(server)
     run.address = server.account("reader")
-    with pytest.raises(MatopsError) as refusal:
-        run.go(BIG)
-        error = run.summary and run.summary.error()
-        assert error is not None
-        raise error
-    assert refusal.value.code == 1 and "denied" in refusal.value.line()
+    error: Optional[MatopsError]
+    try:
+        error = run.go(BIG).error()
+    except MatopsError as refusal:
+        error = refusal
+    assert error is not None and error.code == 1 and "denied" in error.line()
     assert created(server) == before
