@@ -116,6 +116,27 @@ class Session:
         with self._cursor(text, args, doing or " ".join(text.split())[:60]) as cursor:
             return list(cursor.fetchall())
 
+    def fetch(
+        self, text: str, limit: int, killer: Session
+    ) -> tuple[list[str], list[tuple[Any, ...]], bool]:
+        """(column names, at most ``limit`` rows, whether there were more) of a statement.
+
+        Rows are not collected beforehand; what is too much is cancelled through ``killer``.
+        """
+        try:
+            with self._connection.cursor(pymysql.cursors.SSCursor) as cursor:
+                cursor.execute(text)
+                columns = [column[0] for column in cursor.description or ()]
+                rows = list(cursor.fetchmany(limit + 1)) if columns else []
+                if len(rows) > limit:
+                    killer.kill_query(self.connection_id)
+                    with contextlib.suppress(pymysql.Error):
+                        while cursor.fetchmany(1000):
+                            pass
+        except (pymysql.Error, RuntimeError, OSError) as error:
+            raise explain(error, self.address, " ".join(text.split())[:60]) from None
+        return columns, rows[:limit], len(rows) > limit
+
     def set(self, variables: Mapping[str, Union[int, float, str]]) -> None:
         """Sets session variables; ``reconnect`` sets them again."""
         for name, value in variables.items():

@@ -1,6 +1,6 @@
 """What the tests of ``db.optimize`` share: a run with its events, clients, blockers, a proxy.
 
-``python -m tests.db.optimize_kit`` runs one optimize, for tests that kill it.
+``python -m tests.db.optimize_kit`` is a run in a process of its own, for tests that kill it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Callable, Optional
 
 import pymysql
 
+from matops.errors import MatopsError
 from matops.mysql.attempt import Stop
 from matops.mysql.choose import MinGain
 from matops.mysql.optimize import Optimize
@@ -25,6 +26,7 @@ from matops.mysql.optimize_journal import OptimizeJournal
 from matops.mysql.session import Address
 from matops.mysql.summary import Result, Summary
 from matops.mysql.work import Options
+from matops.tasks.db_optimize import journal_name
 from tests.db.servers import Server
 
 EVERYTHING = MinGain(0.0, 0)
@@ -50,7 +52,7 @@ class Run:
     def go(self, *tables: str, **options: Any) -> Summary:
         """Optimizes these tables, whatever they gain."""
         chosen = Options(tables=tables, least=EVERYTHING, purge_wait=0, reserve=1 << 20)
-        with OptimizeJournal(str(self.folder), "test") as journal:
+        with OptimizeJournal(str(self.folder), journal_name(self.address)) as journal:
             optimize = Optimize(
                 self.address, replace(chosen, **options), journal, self.tell, self.stop
             )
@@ -68,7 +70,8 @@ class Run:
 
     def journal(self) -> list[dict[str, Any]]:
         """Its lines."""
-        return [json.loads(x) for x in (self.folder / "test.jsonl").read_text().splitlines()]
+        path = self.folder / f"{journal_name(self.address)}.jsonl"
+        return [json.loads(x) for x in path.read_text().splitlines()]
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 30.0, what: str = "it") -> Any:
@@ -223,10 +226,36 @@ def beside(action: Callable[[], Any]) -> threading.Thread:
     return thread
 
 
+FLAGS: dict[str, Any] = {
+    "tables": "", "family": "", "all": False, "min_gain": "0", "until": "", "for_": "",
+    "statement": "alter", "on_block": "abort", "commit_wait": "10s", "idle": "10s",
+    "patience": "10m", "allow_blocking": False, "one_partition_at_a_time": False, "galera": "",
+    "binlog": "auto", "free_space": "", "replicas": "", "max_lag": "60s", "max_load": "",
+    "max_history": "0", "critical_load": "", "purge_wait": "0", "json_lines": "", "quiet": False,
+    "dry_run": False,
+}  # fmt: skip
+"""The task's flags, as the tests want them when they say nothing else."""
+
+
 def main() -> None:
-    """``python -m tests.db.optimize_kit '{"address": {…}, "folder": …, "tables": […]}'``."""
+    """``python -m tests.db.optimize_kit '{"address": {…}, "folder": …, "flags": {…}}'``: what the
+    task does once it knows the database."""
+    from invoke import Context
+
+    from matops.tasks import db_optimize
+    from matops.tasks.desk import Desk
+
     asked = json.loads(sys.argv[1])
-    Run(Address(**asked["address"]), Path(asked["folder"])).go(*asked["tables"])
+    flags = {**FLAGS, **asked["flags"]}
+    try:
+        db_optimize.run_here(
+            Desk(Context(), json=asked.get("json", False)), Address(**asked["address"]), "", True,
+            asked["folder"], db_optimize.parse(flags), quiet=flags["quiet"],
+            json_lines=flags["json_lines"],
+        )  # fmt: skip
+    except MatopsError as error:
+        print(error.line(), file=sys.stderr)
+        sys.exit(error.code)
 
 
 if __name__ == "__main__":

@@ -191,22 +191,18 @@ def test_kill_idle_spares(server: Server, run: Run, plugin: None, statement: str
     assert report.ended is Ended.DONE and report.lost_copies <= 1
 
 
-@pytest.mark.parametrize("reason", ["Ctrl-C", "SIGTERM"])
-def test_told_to_stop(server: Server, run: Run, reason: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_told_to_stop(server: Server, run: Run, number: signal.Signals) -> None:
+    """Ctrl-C, SIGTERM, and a terminal that goes away: the server stops working, too."""
     before = created(server)
-    code = {"Ctrl-C": 130, "SIGTERM": 143}[reason]
-
-    def stop() -> None:
-        wait_for(lambda: copying(server), 20, "the copy")
-        run.stop.ask(reason, code)
-
-    thread = beside(stop)
-    began = time.monotonic()
-    run.go(BIG)
-    thread.join()
-    assert run.result(BIG).report.ended is Ended.STOPPED and exit_code(run) == code
-    assert created(server) == before and time.monotonic() - began < 30
-    assert "the table is as it was" in run.result(BIG).report.reason
+    child = start_child(run)
+    wait_for(lambda: copying(server), 30, "the copy")
+    child.send_signal(number)
+    out, err = child.communicate(timeout=30)
+    assert child.returncode == 128 + number, err
+    assert "the table under work is as it was" in err.decode()
+    assert "KILL QUERY of our own statement" in out.decode()
+    assert created(server) == before and state_of_rebuild(server) == ""
 
 
 def test_server_killed(server: Server, run: Run) -> None:
@@ -234,9 +230,15 @@ def test_server_killed(server: Server, run: Run) -> None:
 
 
 def start_child(run: Run) -> subprocess.Popen[bytes]:
-    asked = {"address": dataclasses.asdict(run.address), "folder": str(run.folder), "tables": [BIG]}
-    command = [sys.executable, "-m", "tests.db.optimize_kit", json.dumps(asked)]
-    return subprocess.Popen(command, cwd=Path(__file__).parents[2])
+    asked = {
+        "address": dataclasses.asdict(run.address),
+        "folder": str(run.folder),
+        "flags": {"tables": BIG},
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.db.optimize_kit", json.dumps(asked)],
+        cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
 
 
 def test_matops_killed_and_the_server_goes_on(server: Server, run: Run) -> None:
