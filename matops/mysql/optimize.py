@@ -174,6 +174,8 @@ class Optimize:
             if result.report.ended is Ended.DONE:
                 self._rates.append((choice.file_bytes, max(result.report.seconds, 0.01)))
             self.tell("ended", table=choice.table, result=result)
+            if result.report.hopeless:
+                break
         unknown = self.summary.of(Ended.UNKNOWN)
         if not (self.stop.reason or self.summary.postponed or unknown):
             self.journal.write("end", self.worker.run_id)

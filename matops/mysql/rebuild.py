@@ -16,7 +16,7 @@ from matops.mysql.guard import Guard, Policy
 from matops.mysql.monitor import Monitor
 from matops.mysql.quote import fill
 from matops.mysql.running import Running
-from matops.mysql.session import Address, ConnectionCut, DatabaseError
+from matops.mysql.session import AccessDenied, Address, ConnectionCut, DatabaseError
 from matops.mysql.treatments import Part
 from matops.mysql.watch import Progress, Watcher
 
@@ -50,6 +50,8 @@ class Report:
     clients: int = 0
     blockers: list[str] = field(default_factory=list)
     killed: list[str] = field(default_factory=list)
+    hopeless: bool = False
+    """No other table would fare better: a privilege is missing, the server is read-only."""
 
     def take(self, attempt: Attempt) -> None:
         """Adds what one attempt saw."""
@@ -162,6 +164,7 @@ class Rebuilder:
             return Ended.BLOCKED, f"{why.value or 'lock wait timeout of the session'}{lost}"
         if isinstance(error, ConnectionCut):
             return Ended.UNKNOWN, error.what
+        report.hopeless = isinstance(error, AccessDenied) or error.number in codes.READ_ONLY
         return classify(error, why, attempt.detail)
 
 

@@ -41,7 +41,7 @@ class Voice:
     ) -> None:
         self._say, self._gone, self._quiet = say, gone, quiet
         self._file = _open(json_lines) if json_lines else None
-        self._told = 0.0
+        self._told = self._noted = 0.0
         self._table = ""
         self._terminal = sys.stdout.isatty() and not quiet
 
@@ -83,12 +83,18 @@ class Voice:
         )
 
     def _write(self, event: str, facts: dict[str, Any]) -> None:
-        if self._file is None:
+        if self._file is None or (event == "progress" and self._too_early()):
             return
         line = {"at": utc_now().isoformat(timespec="milliseconds"), "event": event, **facts}
         with contextlib.suppress(OSError):
             self._file.write(json.dumps(line, default=_plain) + "\n")
             self._file.flush()
+
+    def _too_early(self) -> bool:
+        # A rebuild of days shall not fill the disk with its own progress.
+        early = time.monotonic() - self._noted < EVERY
+        self._noted = self._noted if early else time.monotonic()
+        return early
 
     def close(self) -> None:
         """Ends the JSON lines."""

@@ -7,6 +7,7 @@ import hashlib
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Callable, Optional
 
 from matops.errors import Refused, UsageError
@@ -20,9 +21,10 @@ from matops.mysql.optimize_journal import OptimizeJournal
 from matops.mysql.session import Address
 from matops.mysql.work import Options
 from matops.report import optimize as voice
+from matops.runbook import database_space
 from matops.runbook.there import run_there
 from matops.tasks.desk import DRY_HELP, JSON_HELP, LOCAL_HELP, Desk, is_remote, one_of, operation
-from matops.units import parse_duration
+from matops.units import compact_time, parse_duration, show_size, utc_now
 
 NAME = "db.optimize"
 FLAGS = {
@@ -48,7 +50,7 @@ FLAGS = {
     "max-history": "pause between tables while the history list is longer; 0 = never",
     "critical-load": "cancel a rebuild under way while more statements run",
     "purge-wait": "how long to wait for purge before measuring",
-    "json-lines": "append every event to this file, as JSON lines",
+    "json-lines": "append every event to this file, not to state_dir/…/optimize/events-TIME.jsonl",
     "quiet": "say nothing unless something is wrong: for cron",
 }
 
@@ -94,6 +96,8 @@ def optimize(
     desk = Desk(c, json=json)
     site = desk.site(changes=not dry_run, local=local)
     if is_remote(c):
+        if site.settings.db_host and not free_space and not site.database_is_local:
+            flags["free_space"] = str(_free_on_db_host(desk, site))
         _there(desk, site, words(flags), json, dry_run)
         return
     with Database(site.docroot) as database:
@@ -120,6 +124,21 @@ def _there(desk: Desk, site: Site, words: list[str], json: bool, dry_run: bool) 
     if attach:
         desk.say(f"job {attach} is at work already; following it")
     run_there(site, NAME, [*words, *(["--json"] if json else [])], write=desk.write, attach=attach)
+
+
+def _free_on_db_host(desk: Desk, site: Site) -> int:
+    from fabric import Connection
+
+    from matops.host.shell import Host
+    from matops.host.ssh import SshLink
+
+    name = site.settings.db_host
+    link = SshLink(Connection(name, config=desk.context.config), site.settings.connect_timeout)
+    host = Host(link, sudo=False, timeout=site.settings.command_timeout)
+    folder = str(site.ask("runbook.database_space:data_folder"))
+    free = database_space.free_bytes(host, folder)
+    desk.say(f"{name}: {show_size(free)} free in {folder}")
+    return free
 
 
 Make = Callable[[Address, str, bool], Options]
@@ -217,9 +236,10 @@ def run_here(
 ) -> None:
     """Runs on this machine, to its end. ``place``: folder of the journal. MatopsError."""
     stop = Stop()
-    heard = voice.Voice(desk.say, lambda: stop.ask("the terminal went away", 129),
-                        quiet=quiet, json_lines=json_lines)  # fmt: skip
     options = make(address, prefix, local)
+    events = json_lines or ("" if options.dry_run else _events_file(place))
+    heard = voice.Voice(desk.say, lambda: stop.ask("the terminal went away", 129),
+                        quiet=quiet, json_lines=events)  # fmt: skip
     with contextlib.ExitStack() as stack:
         stack.callback(heard.close)
         stack.enter_context(stop_on_signals(stop))
@@ -237,6 +257,14 @@ def run_here(
             f"{treatments.shown(named_left[0].table)} was not rebuilt: {named_left[0].why}",
             state=f"{len(summary.done)} tables were rebuilt",
         )
+
+
+def _events_file(place: str) -> str:
+    """Where this run's events go; those of the last thirty runs are kept."""
+    for old in sorted(Path(place).glob("events-*.jsonl"))[:-29]:
+        with contextlib.suppress(OSError):
+            old.unlink()
+    return f"{place}/events-{compact_time(utc_now())}.jsonl"
 
 
 def _show(desk: Desk, summary: Any, dry_run: bool) -> None:
