@@ -185,13 +185,15 @@ class Attempt:
 
     def _cancel(self, why: Why, detail: str = "") -> None:
         self.why, self.detail = why, detail
-        self._cancelled_at = time.monotonic()
         self.hooks.tell("cancel", why=why.value, detail=detail)
-        with contextlib.suppress(DatabaseError):
-            self.monitor.kill(self.statement.id)
+        self._kill()
 
     def _insist(self) -> None:
         if time.monotonic() - self._cancelled_at > _AGAIN:
-            self._cancelled_at = time.monotonic()
-            with contextlib.suppress(DatabaseError):
-                self.monitor.kill(self.statement.id)
+            self._kill()
+
+    def _kill(self) -> None:
+        # Where the link is down now, the next look tries again.
+        with contextlib.suppress(DatabaseError):
+            if self.monitor.kill(self.statement.id):
+                self._cancelled_at = time.monotonic()

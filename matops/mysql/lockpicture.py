@@ -192,7 +192,9 @@ def _row_waits(session: Session, server: Server, everybody: dict[int, Who]) -> l
 def _object(row: Row) -> str:
     if row["db"]:
         return f"{row['db']}.{row['name']}" if row["name"] else str(row["db"])
-    return str(row["name"] or "").replace("`", "")
+    # MariaDB's row locks name the table quoted: `schema`.`table`
+    parts = str(row["name"] or "").strip("`").split("`.`")
+    return ".".join(part.replace("``", "`") for part in parts)
 
 
 def _notes(server: Server) -> list[str]:

@@ -175,6 +175,7 @@ class Optimize:
                 self._rates.append((choice.file_bytes, max(result.report.seconds, 0.01)))
             self.tell("ended", table=choice.table, result=result)
             if result.report.hopeless:
+                result.notes.append("no other table was tried")
                 break
         unknown = self.summary.of(Ended.UNKNOWN)
         if not (self.stop.reason or self.summary.postponed or unknown):

@@ -112,14 +112,14 @@ class Rebuilder:
         began = time.monotonic()
         try:
             while True:
+                if self.hooks.stop.reason:
+                    report.ended, report.reason = Ended.STOPPED, self.hooks.stop.reason
+                    return False
                 clear = self.clear(table)
                 report.note(clear.held)
                 now = time.monotonic()
                 if now - began >= clear.after(blocked):
                     return True
-                if self.hooks.stop.reason:
-                    report.ended, report.reason = Ended.STOPPED, self.hooks.stop.reason
-                    return False
                 if now > until:
                     report.ended = Ended.BLOCKED
                     report.reason = f"the table is held by {'; '.join(clear.held) or 'somebody'}"

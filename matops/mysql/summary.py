@@ -100,9 +100,10 @@ class Summary:
         """What the run ends with; None where all is well. Tables left for later are well."""
         state = f"{len(self.done)} tables were rebuilt, {show_size(self.reclaimed)} came free"
         if stop_reason:
+            under_work = "; the table under work is as it was" if self.of(Ended.STOPPED) else ""
             error = MatopsError(
                 f"stopped: {stop_reason}",
-                state=f"{state}; the table under work is as it was",
+                state=f"{state}{under_work}",
                 next="run the same again: it goes on where it stopped",
             )
             error.code = stop_code
