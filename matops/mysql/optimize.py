@@ -60,7 +60,8 @@ class Optimize:
     def _worker(self) -> Worker:
         galera = binlog.galera(self.server, self.options.galera)
         may_skip = self.server.binlog and binlog.may_skip(self.address)
-        decision = binlog.decide(self.server, self.options.binlog, may_skip)
+        may_local = self.server.binlog and self.monitor.must(binlog.may_local)
+        decision = binlog.decide(self.server, self.options.binlog, may_skip, may_local)
         variables: dict[str, Union[int, float, str]] = {
             "lock_wait_timeout": self.options.policy.backstop,
             **galera,

@@ -231,17 +231,19 @@ def server(**changes: Any) -> Server:
 
 
 def test_binlog_is_decided_by_server_replicas_and_privileges() -> None:
-    off = binlog.decide(server(variables={}), "auto", False)
-    assert not off.skip and off.statement("rebuild_online") == "rebuild_online"
-    assert binlog.decide(server(), "auto", True).skip
-    assert binlog.decide(server(), "auto", False).statement("rebuild_online") == "rebuild_online"
-    local = "rebuild_optimize_local"
+    online, local = "rebuild_online", "rebuild_optimize_local"
+    off = binlog.decide(server(variables={}), "auto", False, True)
+    assert not off.skip and off.statement(online) == online
+    assert binlog.decide(server(replicas=2), "auto", True, False).skip
+    assert binlog.decide(server(), "auto", False, True).statement(online) == online
     for replicas in (2, None):
-        decision = binlog.decide(server(replicas=replicas), "auto", False)
-        assert decision.statement("rebuild_online") == local and not decision.skip
-    assert not binlog.decide(server(replicas=2), "write", True).skip
-    with pytest.raises(Refused):
-        binlog.decide(server(), "skip", False)
+        decision = binlog.decide(server(replicas=replicas), "auto", False, True)
+        assert decision.statement(online) == local and not decision.skip
+    assert "cannot see replicas" in binlog.decide(server(replicas=None), "auto", False, False).why
+    assert not binlog.decide(server(replicas=2), "write", True, True).skip
+    for wanted, count in (("auto", 2), ("skip", 0)):
+        with pytest.raises(Refused):
+            binlog.decide(server(replicas=count), wanted, False, False)
 
 
 def test_galera_is_refused_unless_told() -> None:
