@@ -6,7 +6,7 @@ host over SSH, ``inv TASK`` on this very machine.
 
 from invoke import Collection
 
-from matops.tasks import archive, config, console, jobs, logs, status
+from matops.tasks import archive, config, console, db, jobs, logs, status
 
 ns = Collection()
 
@@ -14,6 +14,9 @@ ns = Collection()
 ns.add_collection(config.ns)
 ns.add_collection(archive.ns)
 ns.add_collection(logs.ns)
+
+# The database: look at it at any time; optimize it while it is up.
+ns.add_collection(db.ns)
 
 # At any time.
 ns.add_task(console.console)

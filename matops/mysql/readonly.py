@@ -11,8 +11,10 @@ from typing import Any
 
 from matops.errors import MatopsError
 from matops.mysql import statement as sql
-from matops.mysql.locks import as_text
 from matops.mysql.session import Address, DatabaseError, Session
+
+LONGEST = 1000
+"""Characters kept of one value."""
 
 GRACE = 1.0
 """Seconds after the server's own time-out when we cancel the statement ourselves: MySQL's
@@ -107,12 +109,13 @@ def _cancelled_after(killer: Session, connection_id: int, seconds: float) -> Ite
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold: bytes as text where they are text, else as 0x…."""
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return "0x" + value.hex() if len(value) <= 64 else f"0x{value[:64].hex()}…"
+    """What JSON can hold: bytes as text where they are text, else as 0x…; cut when long."""
     if value is None or isinstance(value, (int, float, bool)):
         return value
-    return as_text(value) if isinstance(value, memoryview) else str(value)
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError:
+            value = "0x" + value[: LONGEST // 2].hex()
+    text = str(value)
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
