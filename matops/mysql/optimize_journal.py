@@ -73,7 +73,9 @@ class OptimizeJournal:
 
     def __enter__(self) -> OptimizeJournal:
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # The installation's folder is private; the one above holds the agent, for all.
+            self.path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
             self._lock = self.path.with_suffix(".lock").open("a+")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -238,12 +238,12 @@ def run_here(
     stop = Stop()
     options = make(address, prefix, local)
     events = json_lines or ("" if options.dry_run else _events_file(place))
-    heard = voice.Voice(desk.say, lambda: stop.ask("the terminal went away", 129),
-                        quiet=quiet, json_lines=events)  # fmt: skip
     with contextlib.ExitStack() as stack:
+        journal = stack.enter_context(OptimizeJournal(place, journal_name(address)))
+        heard = voice.Voice(desk.say, lambda: stop.ask("the terminal went away", 129),
+                            quiet=quiet, json_lines=events)  # fmt: skip
         stack.callback(heard.close)
         stack.enter_context(stop_on_signals(stop))
-        journal = stack.enter_context(OptimizeJournal(place, journal_name(address)))
         summary = Optimize(address, options, journal, heard.tell, stop).run()
     error = summary.error(stop.reason, stop.code)
     named_left = [ch for ch in summary.choices if ch.table in options.tables
