@@ -9,11 +9,12 @@ from contextlib import ExitStack
 from typing import Optional, Union
 
 from matops.errors import Refused, UsageError
-from matops.mysql import binlog, choose, purge_wait, space, throttle, treatments
+from matops.mysql import binlog, choose, locks, purge_wait, space, throttle, treatments
 from matops.mysql import server as servers
 from matops.mysql.attempt import Stop, Tell
 from matops.mysql.choose import Choice
 from matops.mysql.fragmentation import Estimate
+from matops.mysql.guard import KILL_IDLE
 from matops.mysql.monitor import Monitor
 from matops.mysql.optimize_journal import OptimizeJournal, Past
 from matops.mysql.rebuild import Ended, Report
@@ -48,6 +49,8 @@ class Optimize:
             self.sources = Sources(self.address.schema, self.server)
             self.worker = self._worker()
             stack.callback(self.worker.gate.close)
+            for note in blind_spots(self.server, self.options):
+                self.tell("note", text=note)
             self.past = self._settle_past(self.journal.past())
             self.summary.choices = self._choose()
             self.tell("choices", choices=self.summary.choices, server=self.server.shown,
@@ -224,3 +227,25 @@ class Optimize:
                 self.tell("paused", why=why)
             time.sleep(1.0)
         return ""
+
+
+def blind_spots(server: Server, options: Options) -> list[str]:
+    """What this server and account do not show, and what is done instead. Pure."""
+    notes = []
+    if not locks.visible(server):
+        how = (
+            f": {locks.INSTALL_PLUGIN} on the server shows it"
+            if server.flavour == "mariadb"
+            else ""
+        )
+        notes.append(
+            "who holds a table's metadata lock cannot be seen; before each attempt it is probed "
+            f"without queueing where that can be, else attempts are cut off after half a second{how}"
+        )
+    if not server.process:
+        notes.append(
+            "other accounts' clients cannot be seen (no PROCESS): every wait counts as a pile-up"
+        )
+    if options.policy.on_block == KILL_IDLE and not (locks.visible(server) and server.process):
+        notes.append("kill-idle works like abort here: idle transactions cannot be told apart")
+    return notes

@@ -25,10 +25,12 @@ from matops.mysql.guard import (
 )
 from matops.mysql.idle import may_end
 from matops.mysql.locks import Holder
+from matops.mysql.optimize import blind_spots
 from matops.mysql.optimize_journal import Past, replay
 from matops.mysql.server import Server
 from matops.mysql.space import Need, Room, need, why_not
 from matops.mysql.treatments import LEFT, ONLINE, Part, Treatment
+from matops.mysql.work import Options
 from matops.tasks.db_optimize import words
 
 WAITING = "Waiting for table metadata lock"
@@ -244,6 +246,16 @@ def test_binlog_is_decided_by_server_replicas_and_privileges() -> None:
     for wanted, count in (("auto", 2), ("skip", 0)):
         with pytest.raises(Refused):
             binlog.decide(server(replicas=count), wanted, False, False)
+
+
+def test_what_cannot_be_seen_is_said() -> None:
+    full = server(metadata_locks="performance_schema")
+    killing = Options(policy=Policy(on_block=KILL_IDLE))
+    assert blind_spots(full, killing) == []
+    assert len(blind_spots(server(), killing)) == 2
+    plugin = blind_spots(server(flavour="mariadb"), Options())
+    assert "INSTALL SONAME" in plugin[0]
+    assert any("PROCESS" in note for note in blind_spots(server(process=False), Options()))
 
 
 def test_galera_is_refused_unless_told() -> None:
