@@ -233,15 +233,11 @@ def blind_spots(server: Server, options: Options) -> list[str]:
     """What this server and account do not show, and what is done instead. Pure."""
     notes = []
     if not locks.visible(server):
-        how = (
-            f": {locks.INSTALL_PLUGIN} on the server shows it"
-            if server.flavour == "mariadb"
-            else ""
-        )
-        notes.append(
-            "who holds a table's metadata lock cannot be seen; before each attempt it is probed "
-            f"without queueing where that can be, else attempts are cut off after half a second{how}"
-        )
+        probe, how = "attempts are cut off after half a second", ""
+        if server.flavour == "mariadb":
+            probe = "each attempt is preceded by a probe that does not queue"
+            how = f"; {locks.INSTALL_PLUGIN} on the server shows them"
+        notes.append(f"holders of metadata locks cannot be seen: {probe}{how}")
     if not server.process:
         notes.append(
             "other accounts' clients cannot be seen (no PROCESS): every wait counts as a pile-up"
