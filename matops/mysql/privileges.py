@@ -11,7 +11,7 @@ import secrets
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
-from matops.mysql import locks
+from matops.mysql import binlog, locks
 from matops.mysql.quote import quote
 from matops.mysql.server import Server, allowed
 from matops.mysql.session import DatabaseError, Session
@@ -154,9 +154,13 @@ def _binlog(session: Session, server: Server, who: str) -> Finding:
         return Finding(feature, FULL, "the binary log is off: nothing to keep out of it")
     if allowed(session, "probe_log_bin"):
         return Finding(feature, FULL, "ALTER with sql_log_bin = 0")
-    how = "only with OPTIMIZE NO_WRITE_TO_BINLOG (--statement optimize); ALTER is replicated"
     name = "BINLOG ADMIN" if server.flavour == "mariadb" else "SESSION_VARIABLES_ADMIN"
-    return Finding(feature, DEGRADED, how, _grant(name, "*.*", who))
+    grant = _grant(name, "*.*", who)
+    if binlog.may_local(session):
+        how = "OPTIMIZE NO_WRITE_TO_BINLOG in place of ALTER"
+    else:
+        how = "not possible: replicas rebuild in step and lag; refused where some are seen"
+    return Finding(feature, DEGRADED, how, grant)
 
 
 def _progress(session: Session, server: Server, who: str) -> Finding:
