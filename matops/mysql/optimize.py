@@ -38,6 +38,8 @@ class Optimize:
         self.tell, self.stop = tell, stop
         self.summary = Summary()
         self._rates: list[tuple[int, float]] = []
+        self._overload = ""
+        """Why the pause for load was given up: no other table is waited for after that."""
 
     def run(self) -> Summary:
         """Raises Locked, Refused, UsageError, PrivilegeMissing, DatabaseError before anything
@@ -193,10 +195,14 @@ class Optimize:
         return size / seconds if seconds > 1 else self.past.rate
 
     def _why_not_now(self, choice: Choice) -> Optional[tuple[Ended, str]]:
-        later = self.options.window.why_not(choice.file_bytes, self.rate) or self._pause()
-        if later:
+        late = self.options.window.why_not(choice.file_bytes, self.rate)
+        if late:
             self.summary.postponed = True
-            return Ended.LEFT, later
+            return Ended.LEFT, late
+        self._overload = self._overload or self._pause()
+        if self._overload:
+            self.summary.postponed = True
+            return Ended.BLOCKED, self._overload
         given = self.options.free_space
         room = space.look(
             self.server, self.options.local,

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from matops.errors import MatopsError
 from matops.mysql.choose import Choice
@@ -233,10 +233,3 @@ def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     return str(value)
-
-
-def optional_size(text: str) -> Optional[int]:
-    """Bytes from a flag that may be left out. UsageError."""
-    from matops.units import parse_size
-
-    return parse_size(text, "--free-space") if text else None

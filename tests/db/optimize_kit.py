@@ -242,7 +242,7 @@ def main() -> None:
     task does once it knows the database."""
     from invoke import Context
 
-    from matops.tasks import db_optimize
+    from matops.tasks import db_optimize, optimize_flags
     from matops.tasks.desk import Desk
 
     asked = json.loads(sys.argv[1])
@@ -250,7 +250,7 @@ def main() -> None:
     try:
         db_optimize.run_here(
             Desk(Context(), json=asked.get("json", False)), Address(**asked["address"]), "", True,
-            asked["folder"], db_optimize.parse(flags), quiet=flags["quiet"],
+            asked["folder"], optimize_flags.parse(flags), quiet=flags["quiet"],
             json_lines=flags["json_lines"],
         )  # fmt: skip
     except MatopsError as error:

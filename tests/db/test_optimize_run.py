@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 
 import pytest
 
 from matops.errors import Locked, UsageError
-from matops.mysql import treatments
+from matops.mysql import throttle, treatments
 from matops.mysql.choose import MinGain
 from matops.mysql.rebuild import Ended
 from matops.mysql.window import Window
 from tests.db import data
-from tests.db.optimize_kit import SCHEMA, Run
+from tests.db.optimize_kit import SCHEMA, Run, beside, wait_for
 from tests.db.servers import Server
 
 WEIRD = ("back`tick", "two words", "per%cent", "x%s{{table}}")
@@ -160,3 +161,29 @@ def test_a_dry_run_changes_nothing(server: Server, run: Run) -> None:
     assert [c.table for c in summary.choices if c.chosen] == ["odd_plain"]
     assert not summary.results and "table" not in run.names()
     assert server.sql("SHOW TABLE STATUS LIKE 'odd_plain'", SCHEMA)[0]["Create_time"] == before
+
+
+def test_a_replica_that_does_not_answer_holds_up_the_run(server: Server, run: Run) -> None:
+    make_odd_tables(server)
+    gone = dataclasses.replace(run.address, port=1)
+    summary = run.go("odd_plain", "odd_part", replicas=[gone], pause=1.0)
+    error = summary.error()
+    assert error is not None and error.code == 1 and "cannot be asked" in error.line()
+    assert [r.report.ended for r in summary.results] == [Ended.BLOCKED, Ended.BLOCKED]
+    assert run.names().count("paused") == 1 and "table" not in run.names()
+
+
+def test_load_pauses_the_run_until_it_is_gone(server: Server, run: Run) -> None:
+    make_odd_tables(server)
+    with server.connect() as connection:
+        quiet = idle_threads(server)
+        busy = beside(lambda: connection.cursor().execute("SELECT SLEEP(4)"))
+        wait_for(lambda: idle_threads(server) > quiet)
+        calm = throttle.Limits(running=quiet)
+        run.go("odd_plain", limits=calm, pause=30)
+        busy.join()
+    assert "paused" in run.names() and run.result("odd_plain").report.ended is Ended.DONE
+
+
+def idle_threads(server: Server) -> int:
+    return int(server.sql("SHOW GLOBAL STATUS LIKE 'Threads_running'")[0]["Value"])

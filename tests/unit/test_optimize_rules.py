@@ -31,7 +31,7 @@ from matops.mysql.server import Server
 from matops.mysql.space import Need, Room, need, why_not
 from matops.mysql.treatments import LEFT, ONLINE, Part, Treatment
 from matops.mysql.work import Options
-from matops.tasks.db_optimize import words
+from matops.tasks.optimize_flags import words
 
 WAITING = "Waiting for table metadata lock"
 COPY = "altering table"
