@@ -9,7 +9,7 @@ from typing import Any, Optional
 from matops.mysql import locks, mdlmodes
 from matops.mysql.locks import as_text, mode_name
 from matops.mysql.server import Server
-from matops.mysql.session import Row, Session
+from matops.mysql.session import AccessDenied, Row, Session
 
 METADATA, ROWS = "metadata", "row"
 
@@ -87,7 +87,7 @@ def _everybody(session: Session, server: Server) -> dict[int, Who]:
         transactions = {int(row["id"]): row for row in session.rows("transactions")}
     last: dict[int, str] = {}
     if server.metadata_locks == "performance_schema":
-        for row in session.rows("last_statements"):
+        for row in _if_allowed(session, "last_statements"):
             last[int(row["id"])] = as_text(row["statement"])
     found = {}
     for row in session.rows("sessions"):
@@ -179,7 +179,7 @@ def _row_waits(session: Session, server: Server, everybody: dict[int, Who]) -> l
     if not server.process or (server.flavour == "mysql" and not server.metadata_locks):
         return []
     found: dict[tuple[int, str, str], list[Blocker]] = {}
-    for row in session.rows("row_lock_waits"):
+    for row in _if_allowed(session, "row_lock_waits"):
         waiter, blocker = int(row["waiter"]), int(row["blocker"])
         key = (waiter, f"{_object(row)} index {row['index_name']}", str(row["mode"]))
         found.setdefault(key, []).append(Blocker(everybody.get(blocker, Who(blocker)), "row lock"))
@@ -187,6 +187,14 @@ def _row_waits(session: Session, server: Server, everybody: dict[int, Who]) -> l
         Wait(ROWS, thing, everybody.get(waiter, Who(waiter)), mode, blockers)
         for (waiter, thing, mode), blockers in found.items()
     ]
+
+
+def _if_allowed(session: Session, name: str) -> list[Row]:
+    """Rows of a table that this account may lack although it may read metadata_locks."""
+    try:
+        return session.rows(name)
+    except AccessDenied:
+        return []
 
 
 def _object(row: Row) -> str:

@@ -79,7 +79,7 @@ def read(path: str, page_size: int, sample: int = 1000) -> Tablespace:
 
 
 def _extents(file: BinaryIO, page_size: int) -> Iterator[tuple[int, int]]:
-    """(first page, bit mask of used pages) of each extent that has used pages."""
+    """(first page, bits of used pages, two a page) of each extent that has used pages."""
     extent = max(2**20 // page_size, 64)
     entry = _XDES_BITMAP + extent // 4
     first = 0
@@ -115,11 +115,10 @@ def _used(entry: bytes, extent: int) -> int:
     if state <= _STATE_FREE:
         return 0
     bits = int.from_bytes(entry[_XDES_BITMAP : _XDES_BITMAP + extent // 4], "little")
-    used = 0
-    for page in range(extent):  # two bits a page, the lower one says free
-        if not bits >> (2 * page) & 1:
-            used |= 1 << page
-    return used
+    # Two bits a page, the lower one says free. They stay two apart: half a million extents of a
+    # large file are gone through in a second.
+    lower = ((1 << (2 * extent)) - 1) // 3
+    return ~bits & lower
 
 
 def _choose(extents: list[tuple[int, int]], used: int, sample: int) -> Iterator[int]:
@@ -142,7 +141,7 @@ def _choose(extents: list[tuple[int, int]], used: int, sample: int) -> Iterator[
 def _nth_bit(bits: int, n: int) -> int:
     for _ in range(n):
         bits &= bits - 1
-    return (bits & -bits).bit_length() - 1
+    return ((bits & -bits).bit_length() - 1) // 2
 
 
 def _note(space: Tablespace, head: bytes) -> None:

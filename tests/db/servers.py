@@ -28,8 +28,8 @@ import pymysql.constants.CLIENT
 import pymysql.cursors
 
 from matops.mysql.session import Address
-from tests.db import accounts
-from tests.db.install_packages import SERVERS, InstallError, command, home, locked, root
+from tests.db import accounts, template
+from tests.db.install_packages import SERVERS, InstallError, command, home
 
 PATIENCE = 90  # seconds for a server to come up or go down
 
@@ -44,17 +44,6 @@ _COMMON = {
     "secure_file_priv": "",
     "character_set_server": "utf8mb4",
 }
-_OF = {
-    "mariadb": {"innodb_log_file_size": "96M", "innodb_io_capacity": "4000"},
-    "mysql": {"innodb_redo_log_capacity": "256M", "mysqlx": "OFF", "innodb_io_capacity": "4000"},
-}
-_ROOT_ACCOUNT = """\
-CREATE USER IF NOT EXISTS 'root'@'localhost' IDENTIFIED BY '';
-CREATE USER IF NOT EXISTS 'root'@'%' IDENTIFIED BY '';
-GRANT ALL PRIVILEGES ON *.* TO 'root'@'localhost' WITH GRANT OPTION;
-GRANT ALL PRIVILEGES ON *.* TO 'root'@'%' WITH GRANT OPTION;
-CREATE DATABASE IF NOT EXISTS matomo DEFAULT CHARACTER SET utf8mb4;
-"""
 
 
 class Server:
@@ -86,7 +75,7 @@ class Server:
             words.append("--skip-log-bin")
         program = command(self.flavour, SERVERS[self.flavour], "--no-defaults", *words)
         self._process = subprocess.Popen(
-            [*_as_nobody("--pdeathsig", "KILL"), *program],
+            [*template.as_nobody("--pdeathsig", "KILL"), *program],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
             start_new_session=True, env={**os.environ, "TZ": self.zone},
         )  # fmt: skip
@@ -179,9 +168,9 @@ class Server:
         own = {
             "datadir": str(self.datadir), "socket": self.socket, "port": str(self.port),
             "pid_file": str(self.folder / "pid"), "log_error": str(self.folder / "error.log"),
-            "tmpdir": str(self.tmpdir), **paths(self.flavour),
+            "tmpdir": str(self.tmpdir), **template.paths(self.flavour),
         }  # fmt: skip
-        return {**_COMMON, **_OF[self.flavour], **own, **self.options}
+        return {**_COMMON, **template.OF[self.flavour], **own, **self.options}
 
     def _wait_until_up(self) -> None:
         until = time.monotonic() + PATIENCE
@@ -206,7 +195,7 @@ def start(
     ``zone``: the machine's time zone as the server sees it.
     ``keep``: a name under which its data stays from run to run, for benches.
     """
-    template = _template(flavour)
+    prepared = template.datadir(flavour)
     if keep:
         folder = home() / f"{flavour}.kept.{keep}"
         folder.mkdir(exist_ok=True)
@@ -215,10 +204,10 @@ def start(
     if not (folder / "data").exists():
         partial = folder / "data.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        subprocess.run(["cp", "-a", "--reflink=auto", str(template), str(partial)], check=True)
+        subprocess.run(["cp", "-a", "--reflink=auto", str(prepared), str(partial)], check=True)
         partial.rename(folder / "data")
     (folder / "tmp").mkdir(exist_ok=True)
-    _give_to_nobody(folder, folder / "tmp")
+    template.give_to_nobody(folder, folder / "tmp")
     server = Server(flavour, folder, dict(options or {}), bool(keep))
     server.zone = zone
     atexit.register(server.stop)
@@ -227,74 +216,6 @@ def start(
     except BaseException:
         server.stop()
         raise
-
-
-def paths(flavour: str) -> dict[str, str]:
-    """Where the unpacked server finds its own files."""
-    base = root(flavour)
-    share = base / "usr/share/mysql"
-    return {
-        "basedir": str(base / "usr"),
-        "lc_messages_dir": str(share),
-        "character_sets_dir": str(share / "charsets"),
-        "plugin_dir": str(base / "usr/lib/mysql/plugin"),
-    }
-
-
-def _template(flavour: str) -> Path:
-    """An initialised data directory, made once."""
-    base = root(flavour)
-    done = home() / f"{flavour}.data"
-    with locked(f"{flavour}.data"):
-        if not done.exists():
-            partial = home() / f"{flavour}.data.partial"
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            _give_to_nobody(partial)
-            _initialise(flavour, base, partial)
-            partial.rename(done)
-    return done
-
-
-def _initialise(flavour: str, base: Path, datadir: Path) -> None:
-    options = {"datadir": str(datadir), **_OF[flavour], **paths(flavour)}
-    if flavour == "mysql":
-        options["innodb_redo_log_capacity"] = "8M"  # copied for every server: keep it small
-    words = ["--no-defaults", *(f"--{k}={v}" for k, v in options.items())]
-    if flavour == "mysql":
-        script = datadir.with_suffix(".init")
-        script.write_text(_ROOT_ACCOUNT)
-        text = ""
-        words += ["--initialize-insecure", f"--init-file={script}", "--log-error-verbosity=1"]
-    else:
-        share = base / "usr/share/mysql"
-        names = ("mysql_system_tables", "mysql_performance_tables", "mysql_system_tables_data",
-                 "maria_add_gis_sp_bootstrap", "mysql_sys_schema")  # fmt: skip
-        text = "CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;\n"
-        text += "\n".join((share / f"{name}.sql").read_text() for name in names)
-        text += (
-            f"\nFLUSH PRIVILEGES;\nDELETE FROM mysql.global_priv WHERE User='';\n{_ROOT_ACCOUNT}"
-        )
-        words += ["--bootstrap", "--skip-log-bin"]
-    done = subprocess.run(
-        [*_as_nobody(), *command(flavour, SERVERS[flavour], *words)],
-        input=text, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    datadir.with_suffix(".init").unlink(missing_ok=True)
-    if done.returncode:
-        raise InstallError(f"{flavour} could not be initialised: {done.stderr[-800:]}")
-
-
-def _as_nobody(*more: str) -> list[str]:
-    who = ["--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
-    return ["setpriv", *who, *more] if who or more else []
-
-
-def _give_to_nobody(*folders: Path) -> None:
-    if os.geteuid() == 0:
-        for folder in folders:
-            shutil.chown(folder, "nobody", "nogroup")
-            folder.chmod(0o755)
 
 
 def _free_port() -> int:

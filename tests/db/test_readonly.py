@@ -73,6 +73,9 @@ HOSTILE = [
     "(DELETE FROM precious)",
     "SELECT NEXT VALUE FOR s",
     "SELECT NEXTVAL(s)",
+    "SELECT group_replication_switch_to_multi_primary_mode()",
+    "SELECT keyring_key_remove('k')",
+    "SELECT 1 WHERE 1 = (SELECT `service_get_write_locks`('a', 'b', 9))",
 ]
 # What the narrow gate cannot know: a stored function that writes, named like any other.
 BY_THE_SERVER = ["SELECT writes()", "SELECT * FROM writing_view"]
