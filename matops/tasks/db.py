@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -82,21 +83,22 @@ def locks(c: Any, watch: str = "", json: bool = False) -> None:
     every = parse_duration(watch, "--watch") if watch else 0
     desk = Desk(c, json=json)
     site = desk.site()
-    while True:
-        found = _ask(site, "lock_waits", timeout=60)
-        if json:
-            print(as_json(found), flush=True)
-        else:
-            if watch:
-                desk.say(f"--- {show_time(utc_now())}")
-            for line in shown.lock_lines(found):
-                desk.say(line)
-        if not watch:
-            return
-        try:
+    with contextlib.suppress(KeyboardInterrupt) if watch else contextlib.nullcontext():
+        _show_locks(desk, site)  # Ctrl-C is the ordinary end of watching
+        while watch:
             time.sleep(max(every, 1))
-        except KeyboardInterrupt:  # the ordinary end of watching
-            return
+            if not json:
+                desk.say(f"--- {show_time(utc_now())}")
+            _show_locks(desk, site)
+
+
+def _show_locks(desk: Desk, site: Site) -> None:
+    found = _ask(site, "lock_waits", timeout=60)
+    if desk.json:
+        print(as_json(found), flush=True)
+        return
+    for line in shown.lock_lines(found):
+        desk.say(line)
 
 
 @operation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -92,6 +93,20 @@ def test_locks(desk: Desk) -> None:
         idle.close()
         waiting.wait(20)
         desk.server.sql("REVOKE PROCESS ON *.* FROM matomo")
+
+
+def test_locks_watched_until_ctrl_c(desk: Desk) -> None:
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "invoke", "db.locks", "--watch", "1s"], cwd=ROOT,
+        stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "MATOPS_CONFIG": str(desk.settings)},
+    )  # fmt: skip
+    assert watching.stdout is not None
+    lines = [watching.stdout.readline() for _ in range(8)]
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(20) == 0
+    assert "nobody waits" in lines[0] and lines.count(lines[0]) >= 2
+    assert any(line.startswith("---") for line in lines)
 
 
 def test_run(desk: Desk, tmp_path: Path) -> None:
