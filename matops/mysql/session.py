@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import pymysql
 import pymysql.cursors
@@ -18,6 +19,7 @@ Row = dict[str, Any]
 
 _NO_SERVER = (2002, 2003, 2005)
 _LOST = (2006, 2013)
+NO_SUCH_THREAD = 1094
 _DENIED = (1044, 1045, 1142, 1143, 1227, 1370, 1698)
 
 
@@ -44,23 +46,56 @@ class Address:
         return f"{self.user}@{where}/{self.schema}"
 
 
+class DatabaseError(MatopsError):
+    """The server said no. ``number`` is its error number (1205: lock wait timeout, …)."""
+
+    number = 0
+
+
+class NotReachable(DatabaseError):
+    """There is no server there, or it is down."""
+
+
+class AccessDenied(DatabaseError, PrivilegeMissing):
+    """The account may not do that."""
+
+
+class ConnectionCut(DatabaseError, OutcomeUnknown):
+    """The connection went away during a statement, which may have gone on."""
+
+
 class Session:
     """An open connection: autocommit, UTC, bounded waits. Use as a context manager."""
 
-    def __init__(self, address: Address, *, timeout: Optional[int] = 60) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        timeout: Optional[int] = 60,
+        variables: Optional[Mapping[str, Union[int, float, str]]] = None,
+    ) -> None:
         """Connects. ``timeout``: seconds to wait for an answer (None: for ever, for DDL).
 
-        Raises MatopsError (server down, unknown schema), PrivilegeMissing (account refused).
+        ``variables``: session variables to set, now and after every ``reconnect``.
+        Raises NotReachable, DatabaseError (unknown schema), AccessDenied.
         """
         self.address = address
+        self._timeout = timeout
+        self._variables: dict[str, Union[int, float, str]] = {}
         self._connection = _connect(address, timeout)
         version = str(self.value("server_version"))
         self.version_text = version
         self.flavour = "mariadb" if "mariadb" in version.lower() else "mysql"
+        self.set(variables or {})
+
+    @property
+    def connection_id(self) -> int:
+        """This connection's number in the server's process list."""
+        return int(self._connection.thread_id())
 
     def rows(self, name: str, args: Sequence[Any] = (), **names: str) -> list[Row]:
         """All rows of statement ``sql/<name>``; ``names`` fill its ``{{marks}}``."""
-        with self._cursor(name, args, names) as cursor:
+        with self._statement(name, args, names) as cursor:
             return list(cursor.fetchall())
 
     def value(self, name: str, args: Sequence[Any] = (), **names: str) -> Any:
@@ -70,22 +105,88 @@ class Session:
 
     def execute(self, name: str, args: Sequence[Any] = (), **names: str) -> int:
         """Runs a changing statement; how many rows it changed."""
-        with self._cursor(name, args, names) as cursor:
+        with self._statement(name, args, names) as cursor:
             return int(cursor.rowcount)
 
+    def run(self, text: str, args: Sequence[Any] = (), *, doing: str = "") -> list[Row]:
+        """All rows of a statement that was built (with ``quote``), not loaded.
+
+        ``doing`` names it in errors. ``OPTIMIZE`` and the like report failures as rows.
+        """
+        with self._cursor(text, args, doing or " ".join(text.split())[:60]) as cursor:
+            return list(cursor.fetchall())
+
+    def fetch(
+        self, text: str, limit: int, killer: Session
+    ) -> tuple[list[str], list[tuple[Any, ...]], bool]:
+        """(column names, at most ``limit`` rows, whether there were more) of a statement.
+
+        Rows are not collected beforehand; what is too much is cancelled through ``killer``.
+        """
+        try:
+            with self._connection.cursor(pymysql.cursors.SSCursor) as cursor:
+                cursor.execute(text)
+                columns = [column[0] for column in cursor.description or ()]
+                rows = list(cursor.fetchmany(limit + 1)) if columns else []
+                if len(rows) > limit:
+                    killer.kill_query(self.connection_id)
+                    with contextlib.suppress(pymysql.Error):
+                        while cursor.fetchmany(1000):
+                            pass
+        except (pymysql.Error, RuntimeError, OSError) as error:
+            raise explain(error, self.address, " ".join(text.split())[:60]) from None
+        return columns, rows[:limit], len(rows) > limit
+
+    def set(self, variables: Mapping[str, Union[int, float, str]]) -> None:
+        """Sets session variables; ``reconnect`` sets them again."""
+        for name, value in variables.items():
+            self.execute("session_variable", (value,), variable=name)
+            self._variables[name] = value
+
+    def reconnect(self) -> None:
+        """A new connection (another ``connection_id``) with the same session variables.
+
+        Temporary tables, user locks and the old connection's statement are not taken over.
+        """
+        self.close()
+        self._connection = _connect(self.address, self._timeout)
+        self.set(dict(self._variables))
+
+    def kill_query(self, connection_id: int) -> bool:
+        """Cancels the statement of another connection; False where it was gone already.
+
+        A waiting or copying statement ends within about a second, and undoes what it did.
+        """
+        return self._kill("kill_query", connection_id)
+
+    def kill_connection(self, connection_id: int) -> bool:
+        """Ends another connection, its transaction is rolled back; False where it was gone."""
+        return self._kill("kill_connection", connection_id)
+
+    def _kill(self, name: str, connection_id: int) -> bool:
+        try:
+            self.execute(name, (connection_id,))
+        except DatabaseError as error:
+            if error.number == NO_SUCH_THREAD:
+                return False
+            raise
+        return True
+
+    def _statement(self, name: str, args: Sequence[Any], names: dict[str, str]) -> Any:
+        text = sqlfile.load(name, getattr(self, "flavour", ""))
+        return self._cursor(fill(text, names, bound=bool(args)), args, name)
+
     @contextlib.contextmanager
-    def _cursor(self, name: str, args: Sequence[Any], names: dict[str, str]) -> Any:
-        statement = sqlfile.load(name, getattr(self, "flavour", ""))
-        text = fill(statement, names, bound=bool(args))
-        with self._connection.cursor() as cursor:
-            try:
+    def _cursor(self, text: str, args: Sequence[Any], doing: str) -> Any:
+        try:
+            with self._connection.cursor() as cursor:
                 cursor.execute(text, args or None)
-            except (pymysql.Error, RuntimeError) as error:
-                raise explain(error, self.address, name) from None
-            yield cursor
+                yield cursor
+        except (pymysql.Error, RuntimeError, OSError) as error:
+            raise explain(error, self.address, doing) from None
 
     def close(self) -> None:
-        """Closes the connection; safe to call twice."""
+        """Closes the connection; safe to call twice. A running statement goes on there."""
         with contextlib.suppress(pymysql.Error, OSError):
             self._connection.close()
 
@@ -103,7 +204,7 @@ def _connect(address: Address, timeout: Optional[int]) -> Any:
         if address.ssl_cert:
             secure.update(ssl_cert=address.ssl_cert, ssl_key=address.ssl_key)
     try:
-        return pymysql.connect(
+        connection = pymysql.connect(
             host=address.host or None,
             port=address.port,
             unix_socket=address.socket or None,
@@ -123,24 +224,38 @@ def _connect(address: Address, timeout: Optional[int]) -> Any:
         )
     except (pymysql.Error, RuntimeError, OSError) as error:
         raise explain(error, address, "connect") from None
+    _keep_alive(connection)
+    return connection
 
 
-def explain(error: Exception, address: Address, doing: str) -> MatopsError:
+def _keep_alive(connection: Any) -> None:
+    # A rebuild is silent for hours: without probes a NAT router forgets the connection
+    # (the kernel's own default is two hours). Nothing breaks where it cannot be set.
+    with contextlib.suppress(AttributeError, OSError):
+        for option, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20)):
+            connection._sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
+
+
+def explain(error: Exception, address: Address, doing: str) -> DatabaseError:
     """One line for a database error. Never holds the password."""
     number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
     words = " ".join(str(error.args[-1] if error.args else error).split())
     where = f"database {address.shown}"
+    problem: DatabaseError
     if number in _NO_SERVER:
-        return MatopsError(
+        problem = NotReachable(
             f"{where} cannot be reached: {words}",
             next="start the database, or check [database] in config.ini.php",
         )
-    if number in _DENIED:
-        return PrivilegeMissing(f"{where} refused '{doing}' ({number}): {words}")
-    if number in _LOST:
-        return OutcomeUnknown(
+    elif number in _DENIED:
+        problem = AccessDenied(f"{where} refused '{doing}' ({number}): {words}")
+    elif number in _LOST or isinstance(error, (pymysql.err.InterfaceError, OSError)):
+        problem = ConnectionCut(
             f"{where}: the connection was lost during '{doing}' ({number})",
             state="The statement may have gone on",
             next="run the task again: it looks first",
         )
-    return MatopsError(f"{where}: '{doing}' failed ({number}): {words}")
+    else:
+        problem = DatabaseError(f"{where}: '{doing}' failed ({number}): {words}")
+    problem.number = number
+    return problem

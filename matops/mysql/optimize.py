@@ -1,0 +1,253 @@
+"""One run of ``db.optimize``: settle the past, choose, order, rebuild table by table."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Optional, Union
+
+from matops.errors import Refused, UsageError
+from matops.mysql import binlog, choose, locks, purge_wait, space, throttle, treatments
+from matops.mysql import server as servers
+from matops.mysql.attempt import Stop, Tell
+from matops.mysql.choose import Choice
+from matops.mysql.fragmentation import Estimate
+from matops.mysql.guard import KILL_IDLE
+from matops.mysql.monitor import Monitor
+from matops.mysql.optimize_journal import OptimizeJournal, Past
+from matops.mysql.rebuild import Ended, Report
+from matops.mysql.server import Server
+from matops.mysql.session import Address, Session
+from matops.mysql.sources import Entry, Sources
+from matops.mysql.summary import Result, Summary
+from matops.mysql.treatments import LEFT, Treatment
+from matops.mysql.window import seconds_for
+from matops.mysql.work import ROW_LOG, Options, Worker
+from matops.units import show_size
+
+
+class Optimize:
+    """Runs once. ``tell`` hears every event; ``stop`` may be asked from a signal handler."""
+
+    def __init__(
+        self, address: Address, options: Options, journal: OptimizeJournal, tell: Tell, stop: Stop
+    ) -> None:
+        self.address, self.options, self.journal = address, options, journal
+        self.tell, self.stop = tell, stop
+        self.summary = Summary()
+        self._rates: list[tuple[int, float]] = []
+        self._overload = ""
+        """Why the pause for load was given up: no other table is waited for after that."""
+
+    def run(self) -> Summary:
+        """Raises Locked, Refused, UsageError, PrivilegeMissing, DatabaseError before anything
+        was changed; what happens to single tables is in the summary.
+        """
+        with ExitStack() as stack:
+            self.monitor = stack.enter_context(Monitor(self.address))
+            self.server: Server = self.monitor.must(servers.look)
+            self.sources = Sources(self.address.schema, self.server)
+            self.worker = self._worker()
+            stack.callback(self.worker.gate.close)
+            for note in blind_spots(self.server, self.options):
+                self.tell("note", text=note)
+            self.past = self._settle_past(self.journal.past())
+            self.summary.choices = self._choose()
+            self.tell("choices", choices=self.summary.choices, server=self.server.shown,
+                      window=self.options.window.shown,
+                      binlog=self.worker.decision.why)  # fmt: skip
+            if not self.options.dry_run:
+                self._do(choose.in_order(self.summary.choices))
+        return self.summary
+
+    def _worker(self) -> Worker:
+        galera = binlog.galera(self.server, self.options.galera)
+        may_skip = self.server.binlog and binlog.may_skip(self.address)
+        may_local = self.server.binlog and self.monitor.must(binlog.may_local)
+        decision = binlog.decide(self.server, self.options.binlog, may_skip, may_local)
+        variables: dict[str, Union[int, float, str]] = {
+            "lock_wait_timeout": self.options.policy.backstop,
+            **galera,
+        }
+        if self.server.flavour == "mariadb":
+            variables["max_statement_time"] = 0
+        if decision.skip:
+            variables["sql_log_bin"] = 0
+        return Worker(
+            self.address, self.options, self.monitor, self.server, self.sources, decision,
+            variables, self.journal, self.tell, self.stop, secrets.token_hex(4),
+        )  # fmt: skip
+
+    # What earlier runs left
+
+    def _settle_past(self, past: Past) -> Past:
+        if self.options.dry_run:
+            return past
+        if past.begun is not None:
+            begun = past.begun
+            report = self.worker.settle(begun)
+            self.tell("settled", table=begun.table, ended=report.ended.value, reason=report.reason)
+            if report.ended is Ended.UNKNOWN:
+                raise Refused(
+                    f"what became of the last run's rebuild of {begun.table} cannot be told: "
+                    f"{report.reason}",
+                    state="Nothing was changed by this run",
+                    next="run again once the server answers",
+                )
+            before = begun.before_bytes or 0
+            choice = Choice(begun.table, True, "", Treatment(LEFT, ""), before)
+            result = Result(choice, report)
+            if report.ended is Ended.DONE:
+                result.after = self.monitor.must(lambda s: self.sources.file_bytes(s, begun.table))
+                self.summary.add(result)
+            self.worker.run_id = begun.run
+            self.worker.write_end(result)
+            past = self.journal.past()
+        if past.run:
+            self.worker.run_id = past.run
+            done = sum(past.done_in_this_run(table) for table in past.done)
+            self.tell("resumed", run=past.run, done=done)
+        return past
+
+    # Choosing
+
+    def _choose(self) -> list[Choice]:
+        with Session(self.address, timeout=600) as session:
+            if session.flavour == "mysql":
+                servers.allowed(session, "statistics_fresh")
+            entries = self.sources.entries(session)
+            self._all_there(entries)
+            wait = 0.0 if self.options.dry_run else self.options.purge_wait
+            purge = purge_wait.wait(session, wait, lambda: bool(self.stop.reason))
+            self.tell("purge", history=purge.history, note=purge.note)
+            chosen = []
+            for entry in entries:
+                if self.options.wants(entry.name) and not self.stop.reason:
+                    chosen.append(self._weigh(session, entry))
+            return chosen
+
+    def _all_there(self, entries: Sequence[Entry]) -> None:
+        names = {entry.name for entry in entries}
+        missing = [name for name in self.options.tables if name not in names]
+        if missing:
+            raise UsageError(
+                f"no table {', '.join(map(treatments.shown, missing))} in {self.address.schema}",
+                state="Nothing was changed",
+                next="db.sizes lists them",
+            )
+
+    def _weigh(self, session: Session, entry: Entry) -> Choice:
+        least = self.options.least
+        if entry.file_bytes is not None and entry.file_bytes < least.size:
+            why = f"its file has only {show_size(entry.file_bytes)}, less than {least.shown}"
+            return Choice(entry.name, False, why, Treatment(LEFT, why), entry.file_bytes)
+        shape = treatments.look(session, self.address.schema, entry.name)
+        if shape is None:
+            return Choice(entry.name, False, "dropped meanwhile", Treatment(LEFT, "dropped"))
+        treatment = treatments.choose(shape, self.options.how, system_space=entry.shared_space)
+        estimate: Optional[Estimate] = None
+        if treatment.how != LEFT and not self.past.done_in_this_run(entry.name):
+            estimate = self.sources.estimate(session, entry.name)
+        choice = choose.weigh(
+            entry.name, treatment, estimate, least, self.past,
+            named=entry.name in self.options.tables, index_bytes=shape.index_bytes,
+        )  # fmt: skip
+        self.tell("choice", table=choice.table, chosen=choice.chosen, why=choice.why)
+        return choice
+
+    # Doing
+
+    def _do(self, order: Sequence[Choice]) -> None:
+        if order and not self.past.run:
+            self.journal.write("run", self.worker.run_id, server=self.server.shown,
+                               schema=self.address.schema)  # fmt: skip
+        for position, choice in enumerate(order):
+            if self.stop.reason:
+                self.summary.add(Result(choice, Report(Ended.STOPPED, self.stop.reason)))
+                continue
+            why = self._why_not_now(choice)
+            if why:
+                self.summary.add(Result(choice, Report(*why)))
+                self.tell("skipped", table=choice.table, why=why[1])
+                continue
+            self.tell("table", table=choice.table, position=position + 1, of=len(order),
+                      before=choice.file_bytes, predicted=choice.predicted,
+                      seconds=seconds_for(choice.file_bytes, self.rate))  # fmt: skip
+            result = self.worker.rebuild(choice)
+            self.summary.add(result)
+            if result.report.ended is Ended.DONE:
+                self._rates.append((choice.file_bytes, max(result.report.seconds, 0.01)))
+            self.tell("ended", table=choice.table, result=result)
+            if result.report.hopeless:
+                result.notes.append("no other table was tried")
+                break
+        unknown = self.summary.of(Ended.UNKNOWN)
+        if not (self.stop.reason or self.summary.postponed or unknown):
+            self.journal.write("end", self.worker.run_id)
+
+    @property
+    def rate(self) -> float:
+        """Bytes of old file rebuilt a second: of this run, else of earlier ones; 0 = unknown."""
+        size = sum(size for size, _ in self._rates)
+        seconds = sum(seconds for _, seconds in self._rates)
+        return size / seconds if seconds > 1 else self.past.rate
+
+    def _why_not_now(self, choice: Choice) -> Optional[tuple[Ended, str]]:
+        late = self.options.window.why_not(choice.file_bytes, self.rate)
+        if late:
+            self.summary.postponed = True
+            return Ended.LEFT, late
+        self._overload = self._overload or self._pause()
+        if self._overload:
+            self.summary.postponed = True
+            return Ended.BLOCKED, self._overload
+        given = self.options.free_space
+        room = space.look(
+            self.server, self.options.local,
+            None if given is None else given + self.summary.reclaimed,
+        )  # fmt: skip
+        if room is None:
+            return Ended.REFUSED, (
+                "free space on the database's machine cannot be seen from here: say it with "
+                "--free-space 200GB, or set db_host"
+            )
+        row_log = self.server.number(ROW_LOG, 128 << 20)
+        needs = space.need(choice.file_bytes, choice.upper, choice.index_bytes, row_log)
+        full = space.why_not(room, needs, self.options.reserve)
+        return (Ended.REFUSED, full) if full else None
+
+    def _pause(self) -> str:
+        """Waits while the load says so; why that was given up, '' = go on."""
+        until, told = time.monotonic() + self.options.pause, False
+        while not self.stop.reason:
+            load = self.monitor.must(lambda s: throttle.look(s, self.options.replicas))
+            why = throttle.why_pause(load, self.options.limits)
+            if not why:
+                return ""
+            if time.monotonic() > until:
+                return f"paused for too long: {why}"
+            if not told:
+                told = True
+                self.tell("paused", why=why)
+            time.sleep(1.0)
+        return ""
+
+
+def blind_spots(server: Server, options: Options) -> list[str]:
+    """What this server and account do not show, and what is done instead. Pure."""
+    notes = []
+    if not locks.visible(server):
+        probe, how = "attempts are cut off after half a second", ""
+        if server.flavour == "mariadb":
+            probe = "each attempt is preceded by a probe that does not queue"
+            how = f"; {locks.INSTALL_PLUGIN} on the server shows them"
+        notes.append(f"holders of metadata locks cannot be seen: {probe}{how}")
+    if not server.process:
+        notes.append(
+            "other accounts' clients cannot be seen (no PROCESS): every wait counts as a pile-up"
+        )
+    if options.policy.on_block == KILL_IDLE and not (locks.visible(server) and server.process):
+        notes.append("kill-idle works like abort here: idle transactions cannot be told apart")
+    return notes

@@ -1,0 +1,2 @@
+-- Gives back what probe_lock took. Changes: nothing. Locks: none.
+UNLOCK TABLES

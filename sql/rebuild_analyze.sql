@@ -1,0 +1,3 @@
+-- Refreshes the optimizer's statistics of one table; not written to the binary log. Changes: the
+-- statistics. Cost: some index dives. Locks: none that wait for DML.
+ANALYZE NO_WRITE_TO_BINLOG TABLE {{table}}
