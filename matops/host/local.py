@@ -121,7 +121,8 @@ def _descendants(pid: int) -> list[int]:
             with contextlib.suppress(OSError, IndexError, ValueError):
                 stat = Path(f"/proc/{entry}/stat").read_text()
                 parents.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(entry))
-    found, level = [], [pid]
+    found: list[int] = []
+    level = [pid]
     while level:
         level = [child for parent in level for child in parents.get(parent, [])]
         found = level + found

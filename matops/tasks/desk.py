@@ -22,7 +22,7 @@ import invoke
 from invoke.exceptions import Exit
 
 from matops import settings as settings_module
-from matops.errors import MatopsError, Refused
+from matops.errors import MatopsError, Refused, UsageError
 from matops.host.local import LocalLink
 from matops.host.shell import Host
 from matops.matomo.site import BASE, Site, open_site
@@ -279,6 +279,13 @@ def confirmer(yes: bool) -> Callable[[str, str], bool]:
             return False
 
     return confirm
+
+
+def one_of(value: str, allowed: Sequence[str], flag: str) -> str:
+    """``value`` if it is allowed. UsageError."""
+    if value not in allowed:
+        raise UsageError(f"--{flag}: '{value}' is not one of {', '.join(allowed)}")
+    return value
 
 
 __all__ = ["Desk", "Say", "Scope", "operation", "run_task"]
