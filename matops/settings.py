@@ -21,7 +21,9 @@ ROOT = Path(__file__).parent.parent
 
 
 def _text(value: object, key: str) -> str:
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+    if isinstance(value, float):  # YAML has made 5.1 of 5.10 by now
+        raise UsageError(f"setting {key}: was read as the number {value}; write it in quotes")
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
         return str(value)
     raise UsageError(f"setting {key}: wants a text, not {_kind(value)}")
 
@@ -40,14 +42,23 @@ def _flag(value: object, key: str) -> bool:
     raise UsageError(f"setting {key}: wants true or false, not {_kind(value)}")
 
 
-def _number(value: object, key: str) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    raise UsageError(f"setting {key}: wants a number, not {_kind(value)}")
+def _factor(value: object, key: str) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise UsageError(f"setting {key}: wants a number, not {_kind(value)}")
+    if not 0 <= value <= 1e9:  # nan is not either
+        raise UsageError(f"setting {key}: wants a number from 0 up, not {value}")
+    return float(value)
 
 
 def _duration(value: object, key: str) -> int:
     return parse_duration(str(value), f"setting {key}")
+
+
+def _patience(value: object, key: str) -> int:
+    seconds = _duration(value, key)
+    if seconds < 1:
+        raise UsageError(f"setting {key}: wants 1s or more, not '{value}'")
+    return seconds
 
 
 def _size(value: object, key: str) -> int:
@@ -91,13 +102,13 @@ class Settings:
     release_max_size: int = _setting(_size, 2 * 2**30)
     # The preflight checks
     window: int = _setting(_duration, 3 * 86400)
-    disk_factor: float = _setting(_number, 2.0)
-    swap_factor: float = _setting(_number, 2.0)
+    disk_factor: float = _setting(_factor, 2.0)
+    swap_factor: float = _setting(_factor, 2.0)
     clock_tolerance: int = _setting(_duration, 5)
     # Patience
-    connect_timeout: int = _setting(_duration, 15)
-    command_timeout: int = _setting(_duration, 120)
-    lock_stale_after: int = _setting(_duration, 600)
+    connect_timeout: int = _setting(_patience, 15)
+    command_timeout: int = _setting(_patience, 120)
+    lock_stale_after: int = _setting(_patience, 600)
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
@@ -152,7 +163,9 @@ def _read() -> tuple[object, str]:
     import yaml
 
     try:
-        return yaml.safe_load(path.read_text()), path.name
+        return yaml.safe_load(path.read_text(encoding="utf-8")), path.name
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not UTF-8 text (byte {error.start})") from None
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except OSError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import difflib
 import glob
 import grp
 import hashlib
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from matops.errors import MatopsError, Refused, UsageError
-from matops.matomo.probes.site import SECRET
+from matops.matomo.config_diff import compare
 
 _LIMIT = 4 << 20  # bytes; no configuration file is longer
 _CRON = re.compile(r"console|matomo|piwik|core:archive")
@@ -119,14 +118,30 @@ def _put(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def listing(folder: str) -> list[dict[str, Any]]:
-    """The manifests of all whole backups, the oldest first."""
-    manifests = []
-    for path in sorted(glob.glob(f"{folder}/*/manifest.json")):
-        if ".partial/" not in path:
-            with contextlib.suppress(OSError, ValueError):
-                manifests.append(json.loads(Path(path).read_text()))
-    return manifests
+def listing(root: str, docroot: str) -> list[dict[str, Any]]:
+    """The manifests of all whole backups of ``docroot``, the oldest first; ``folder``: where.
+
+    ``root`` holds one folder for each installation. All are looked through: an installation's
+    folder is named after its database, which a damaged config.ini.php cannot tell.
+    """
+    real, manifests = os.path.realpath(docroot), []
+    for path in glob.glob(f"{glob.escape(root)}/*/backups/*/manifest.json"):
+        if ".partial/" in path:
+            continue
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            manifest = json.loads(Path(path).read_text())
+            if os.path.realpath(manifest["docroot"]) == real:
+                manifests.append({**manifest, "folder": str(Path(path).parent.parent)})
+    return sorted(manifests, key=lambda manifest: str(manifest.get("name", "")))
+
+
+def problem(folder: str, name: str) -> str:
+    """What is wrong with a backup that should be whole; '' if every checksum fits."""
+    try:
+        load(folder, name)
+    except MatopsError as error:
+        return error.what
+    return ""
 
 
 def load(folder: str, name: str) -> dict[str, Any]:
@@ -160,34 +175,19 @@ def archive(folder: str, name: str) -> dict[str, str]:
 def diff(folder: str, name: str, docroot: str) -> dict[str, Any]:
     """What changed since backup ``name``: ``{"text": unified diff, "changed": [paths]}``.
 
-    Values of password-like keys are hidden; that one of them changed is still said.
+    Secrets are hidden; that one of them changed is still said.
     """
     manifest = load(folder, name)
     before = {path: _bytes(f"{folder}/{name}/files{path}") for path in manifest["files"]}
     after = {path: _bytes(path) for path in _paths(docroot)}
-    changed = sorted(p for p in {*before, *after} if before.get(p) != after.get(p))
-    lines: list[str] = []
-    for path in changed:
-        lines += difflib.unified_diff(
-            _shown(before.get(path)), _shown(after.get(path)),
-            f"{path} ({name})", f"{path} (now)", lineterm="",
-        )  # fmt: skip
-    return {"text": "\n".join(lines), "changed": changed}
-
-
-def _shown(data: bytes | None) -> list[str]:
-    lines = (data or b"").decode(errors="replace").splitlines()
-    shown = []
-    for line in lines:
-        digest = hashlib.sha256(line.encode()).hexdigest()[:6]
-        shown.append(SECRET.sub(rf'\1 "<hidden {digest}>"', line))
-    return shown
+    return compare(before, after, name)
 
 
 def restore(folder: str, name: str, paths: list[str]) -> dict[str, Any]:
     """Puts files of backup ``name`` back where they were, owner and mode as they were then.
 
-    Each is replaced atomically and read back. ``{"restored": [paths]}``.
+    Each is replaced atomically and read back; one that is gone is made anew.
+    ``{"restored": [paths]}``.
     """
     manifest = load(folder, name)
     for path in paths:
@@ -199,11 +199,15 @@ def restore(folder: str, name: str, paths: list[str]) -> dict[str, Any]:
     return {"restored": paths}
 
 
+def _account(name: str) -> str | int:
+    return int(name) if name.isdigit() else name  # an account that had no name any more
+
+
 def _replace(path: str, data: bytes, facts: dict[str, Any]) -> None:
     temporary = Path(f"{os.path.dirname(path)}/.{os.path.basename(path)}.matops.php")
     try:
         _put(temporary, data)
-        shutil.chown(temporary, facts["owner"], facts["group"])
+        shutil.chown(temporary, _account(facts["owner"]), _account(facts["group"]))
         temporary.chmod(int(facts["mode"], 8))
         os.replace(temporary, path)
     except (OSError, LookupError) as error:

@@ -17,7 +17,6 @@ from matops.host.jobs import Jobs
 from matops.host.probes import machine
 from matops.host.shell import Host
 from matops.matomo import ini
-from matops.matomo.database import is_local_name
 from matops.matomo.probes import site as site_probe
 from matops.settings import Settings
 
@@ -38,6 +37,8 @@ class Site:
     version: str
     config: ini.Sections
     """global, common and config.ini.php merged; passwords and tokens replaced."""
+    known_as: str = ""
+    """Its ``id`` where config.ini.php cannot tell it: damaged, or gone."""
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -57,14 +58,17 @@ class Site:
     @property
     def database_is_local(self) -> bool:
         """True where config.ini.php names this host itself as the database's."""
-        name = ini.text_of(self.config, "database", "host")
-        mine = str(self.machine.get("hostname", ""))
+        # Only the host's own facts count: the operator's machine may be the database's.
+        name = ini.text_of(self.config, "database", "host").lower()
+        mine = str(self.machine.get("hostname", "")).lower()
         socket = ini.text_of(self.config, "database", "unix_socket")
-        return bool(socket) or is_local_name(name) or name.lower() == mine.lower()
+        return bool(socket) or name in ("", "localhost", "::1", mine) or name.startswith("127.")
 
     @property
     def id(self) -> str:
         """``<schema>-<prefix>-<hash>``: names this installation's folder on its hosts."""
+        if self.known_as:
+            return self.known_as
         schema = ini.text_of(self.config, "database", "dbname")
         server = "local" if self.database_is_local else ini.text_of(self.config, "database", "host")
         port = ini.text_of(self.config, "database", "port")
@@ -85,10 +89,11 @@ class Site:
     @property
     def state_dir(self) -> str:
         """This installation's folder on the host, mode 0700: jobs, journal, backups."""
-        return f"{self._state_root}/{self.id}"
+        return f"{self.state_root}/{self.id}"
 
     @property
-    def _state_root(self) -> str:
+    def state_root(self) -> str:
+        """The folder on the host that holds one folder for each installation."""
         if self.probe.privileged or self.settings.state_dir != Settings.state_dir:
             return self.settings.state_dir
         return f"{self.machine.get('home', '/tmp')}/.local/state/matops"
@@ -96,7 +101,7 @@ class Site:
     @functools.cached_property
     def agent(self) -> Agent:
         """matops itself on the host."""
-        return Agent(self.host, f"{self._state_root}/agent", owner=self.keeper)
+        return Agent(self.host, f"{self.state_root}/agent", owner=self.keeper)
 
     @functools.cached_property
     def jobs(self) -> Jobs:
@@ -118,10 +123,13 @@ def open_site(
     settings: Settings,
     modules: Sequence[ModuleType] = BASE,
     asked: Optional[dict[str, Any]] = None,
+    *,
+    needs_config: bool = True,
 ) -> Site:
     """Looks at the host, once, and says what Matomo is there.
 
     ``modules``: probe sources (``BASE`` first); ``asked``: what they want to be told.
+    ``needs_config`` False: a config.ini.php that is gone is no error (to restore it).
     Raises MatopsError (no Matomo, unreadable config), Refused (more than one), and what
     ``probe.collect`` raises.
     """
@@ -131,17 +139,22 @@ def open_site(
         "php": settings.php,
         **(asked or {}),
     }
-    return from_probe(host, settings, probe.collect(host, modules, question))
+    found = probe.collect(host, modules, question)
+    return from_probe(host, settings, found, needs_config=needs_config)
 
 
-def from_probe(host: Host, settings: Settings, found: probe.Probe) -> Site:
+def from_probe(
+    host: Host, settings: Settings, found: probe.Probe, *, needs_config: bool = True
+) -> Site:
     """The site from facts at hand; same errors as ``open_site``."""
     facts = found.facts("site")
     if "error" in facts:
         raise MatopsError(f"cannot look at Matomo's files: {facts['error']}", host=host.name)
     if not facts["docroot"]:
         raise _no_docroot(host, settings, facts["docroots"])
-    if facts["config"] is None:
+    # Who may not read it must be told; only what root cannot read either is damaged.
+    limited = facts["config_stat"] is not None and not found.privileged
+    if facts["config"] is None and (needs_config or limited):
         raise _no_config(host, facts, found)
     return Site(
         host=host,

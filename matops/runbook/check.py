@@ -2,40 +2,83 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Optional, Union
 
 from matops.accesslog.probes import marker, web
-from matops.errors import MatopsError
+from matops.errors import MatopsError, UsageError
 from matops.host import probe
 from matops.host.probes import machine as machine_probe
 from matops.host.shell import Host
 from matops.matomo.probes import background as background_probe
 from matops.matomo.probes import console as console_probe
+from matops.matomo.probes import ownership as ownership_probe
 from matops.matomo.release.stages import Staged, from_manifest, root_of
 from matops.matomo.site import BASE, Site, open_site
 from matops.runbook.checks import background, database, logs, machine, matomo, php, queue, target
 from matops.runbook.checks.result import FAIL, OK, UNKNOWN, CheckResult, Facts
 from matops.settings import Settings
 
-MODULES: tuple[ModuleType, ...] = (*BASE, web, marker, background_probe, console_probe)
+MODULES: tuple[ModuleType, ...] = (
+    *BASE, web, marker, background_probe, console_probe, ownership_probe,
+)  # fmt: skip
 """Everything asked of the host, in one round trip."""
 
 Check = Callable[[Facts], Union[CheckResult, list[CheckResult]]]
 
-CHECKS: tuple[Check, ...] = (
-    matomo.version, matomo.target, target.requirements,
-    matomo.console, matomo.web_user, matomo.ownership, matomo.config_writable, matomo.config_state,
-    php.program, php.extensions, php.memory,
-    database.server, database.grants, database.buffer_pool, database.file_per_table,
-    database.archiving, background.everywhere,
-    queue.plugin, queue.redis,
-    logs.marker, logs.retention,
-    machine.disks, machine.inodes, machine.swap, machine.clock,
-    machine.kill_user_processes, machine.selinux,
-)  # fmt: skip
-"""In the order of the table."""
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("version", matomo.version),
+    ("target-version", matomo.target),
+    ("target: *", target.requirements),
+    ("console", matomo.console),
+    ("web-user", matomo.web_user),
+    ("ownership", matomo.ownership),
+    ("config-writable", matomo.config_writable),
+    ("config-state", matomo.config_state),
+    ("php", php.program),
+    ("php-extensions", php.extensions),
+    ("php-memory", php.memory),
+    ("database", database.server),
+    ("grants", database.grants),
+    ("buffer-pool", database.buffer_pool),
+    ("file-per-table", database.file_per_table),
+    ("archiving", database.archiving),
+    ("archivers archivers@*", background.everywhere),
+    ("queue", queue.plugin),
+    ("redis redis-eviction redis-persistence redis-room", queue.redis),
+    ("access-log", logs.marker),
+    ("log-retention", logs.retention),
+    ("disk-docroot disk-database disk-tmpdir", machine.disks),
+    ("inodes", machine.inodes),
+    ("swap", machine.swap),
+    ("clock", machine.clock),
+    ("kill-user-processes", machine.kill_user_processes),
+    ("selinux", machine.selinux),
+)
+"""In the order of the table: the names of what each says (``*``: any end), and the check."""
+
+OPEN = ("target: ", "archivers@")
+"""How names begin that only the host knows: a release's requirements, other hosts."""
+
+NAMES = tuple(
+    name for names, _ in CHECKS for name in names.split() if "*" not in name and ":" not in name
+)
+
+
+def known(names: Sequence[str]) -> list[str]:
+    """``names`` if each can be a check's. UsageError, before any host is asked."""
+    for name in names:
+        if name not in NAMES and not name.startswith(OPEN):
+            close = difflib.get_close_matches(name, NAMES, 1)
+            hint = f"did you mean '{close[0]}'? " if close else ""
+            raise UsageError(
+                f"--force: there is no check '{name}'",
+                next=f"{hint}one of: {', '.join(sorted(NAMES))}, target: …, archivers@…",
+            )
+    return list(names)
 
 
 def collect(
@@ -50,10 +93,11 @@ def collect(
 ) -> Facts:
     """Asks the host (one round trip), the database (one call), and the database's machine.
 
-    ``window``: seconds of log that are needed (default: the setting). ``url``: Matomo's public
-    address (default: the setting, else its first trusted host). ``db_host``: the database's own
-    machine where that is another one; ``others``: the installation's other hosts, asked for what
-    archives there. One more round trip to each.
+    ``target_version``: the release to go to (default: the one that is staged; words that are no
+    version are shown where none is). ``window``: seconds of log that are needed (default: the
+    setting). ``url``: Matomo's public address (default: the setting, else its first trusted
+    host). ``db_host``: the database's own machine where that is another one; ``others``: the
+    installation's other hosts, asked for what archives there. One more round trip to each.
     Raises what ``open_site`` raises; a database or a second machine that cannot be reached is
     part of the facts.
     """
@@ -83,7 +127,8 @@ def from_site(
         error = trouble.line()
     database = preflight.get("database", {})
     local = bool(database.get("local", site.database_is_local))
-    staged = next_release(preflight.get("stages", []))
+    named = target_version if re.match(r"\d", target_version) else ""
+    staged = next_release(preflight.get("stages", []), named)
     return Facts(
         settings=settings,
         staged=staged,
@@ -100,7 +145,7 @@ def from_site(
         preflight=preflight,
         preflight_error=error,
         db_machine=None if local else _machine_of(db_host, database.get("variables", {})),
-        target_version=target_version or (staged.version if staged else ""),
+        target_version=named or (staged.version if staged else target_version),
         window=settings.window if window is None else window,
     )
 
@@ -112,9 +157,10 @@ def _background_of(host: Host) -> dict[str, object]:
         return {"error": trouble.line()}
 
 
-def next_release(stages: Sequence[dict[str, object]]) -> Optional[Staged]:
-    """The newest release that is staged and not yet in use."""
+def next_release(stages: Sequence[dict[str, object]], version: str = "") -> Optional[Staged]:
+    """The newest release that is staged and not yet in use; of ``version``, where it is named."""
     waiting = [stage for stage in map(from_manifest, stages) if not stage.in_use]
+    waiting = [stage for stage in waiting if version in ("", stage.version)]
     return waiting[-1] if waiting else None
 
 
@@ -133,7 +179,7 @@ def _machine_of(db_host: Optional[Host], variables: dict[str, str]) -> Optional[
 def evaluate(facts: Facts) -> list[CheckResult]:
     """Judges the facts; pure."""
     results: list[CheckResult] = []
-    for check in CHECKS:
+    for _, check in CHECKS:
         found = check(facts)
         results += found if isinstance(found, list) else [found]
     return results
@@ -154,4 +200,4 @@ def table_rows(results: Sequence[CheckResult]) -> list[list[str]]:
 HEADERS = ("check", "status", "found", "wanted", "to do")
 
 __all__ = ["CHECKS", "FAIL", "HEADERS", "OK", "UNKNOWN", "CheckResult", "Facts", "collect",
-           "evaluate", "failures", "table_rows"]  # fmt: skip
+           "evaluate", "failures", "known", "table_rows"]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Optional
 
-from matops.errors import Refused, UsageError
+from matops.errors import Refused
 from matops.host.shell import Host
 from matops.matomo.site import Site
 from matops.runbook import check
@@ -16,7 +16,10 @@ Show = Callable[[Sequence[CheckResult]], None]
 
 
 class Preflight(Step):
-    """Every check, shown as a table. ``force`` names those that may fail all the same."""
+    """Every check, shown as a table. ``force`` names those that may fail all the same.
+
+    ``target_version``: the release to go to, where it is known before it is staged.
+    """
 
     name = "check"
     title = "Preflight checks"
@@ -30,12 +33,15 @@ class Preflight(Step):
         show: Show,
         *,
         force: Sequence[str] = (),
+        target_version: str = "",
         window: Optional[int] = None,
         db_host: Optional[Host] = None,
         others: Sequence[Host] = (),
     ) -> None:
+        """Raises UsageError for a name in ``force`` that no check has."""
         super().__init__(site, say)
-        self._show, self._force, self._window = show, force, window
+        self._show, self._force, self._window = show, check.known(force), window
+        self._target_version = target_version
         self._db_host, self._others = db_host, others
         self.results: list[CheckResult] = []
 
@@ -51,6 +57,7 @@ class Preflight(Step):
         facts = check.collect(
             self.site.host,
             self.site.settings,
+            target_version=self._target_version,
             window=self._window,
             db_host=self._db_host,
             others=self._others,
@@ -61,16 +68,7 @@ class Preflight(Step):
 
 
 def judge(results: Sequence[CheckResult], force: Sequence[str], host: str) -> Evidence:
-    """One line of counts. Refused when a check fails that ``force`` does not name.
-
-    UsageError for a name in ``force`` that is not a check.
-    """
-    known = {result.name for result in results}
-    for name in force:
-        if name not in known:
-            raise UsageError(
-                f"--force: there is no check '{name}'", next=f"one of: {', '.join(sorted(known))}"
-            )
+    """One line of counts. Refused when a check fails that ``force`` does not name."""
     counts = {s: sum(r.status == s for r in results) for s in (OK, WARN, FAIL, UNKNOWN)}
     line = ", ".join(f"{count} {status}" for status, count in counts.items())
     failed = check.failures(results, force)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Optional
 
 from matops.errors import MatopsError, OutcomeUnknown, Refused
-from matops.host import files
 from matops.matomo import ini
-from matops.matomo.release import plugins as plugin_packs
 from matops.matomo.release import source, stages
 from matops.matomo.release.requirements import FAIL, requirements
 from matops.matomo.release.stages import PACKAGE, downloads_of, root_of
 from matops.matomo.release.unpack import fitting
 from matops.matomo.release.versions import key
 from matops.matomo.site import Site
-from matops.runbook import stage_get
+from matops.runbook import stage_get, stage_plugins
 from matops.runbook.stage_get import Confirm
 from matops.runbook.stage_jobs import call_there
-from matops.runbook.stage_prove import runs, unmet
+from matops.runbook.stage_prove import runs, served_now, unmet
 from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
 from matops.units import show_size
 
@@ -101,7 +98,7 @@ class StageRelease(Step):
         return None
 
     def _survey(self) -> dict[str, Any]:
-        local = self._local_plugins()
+        local = stage_plugins.packed_here(self._plugins)
         self._found = self._ask(
             "survey:survey",
             docroot=self.site.docroot,
@@ -119,21 +116,21 @@ class StageRelease(Step):
         self._pack = local or self._found["plugins"]
         staged = self._found["staged"]
         if staged:
+            self._not_in_use(staged)
             state = self.site.ask("matomo.release.tree:check", timeout=600, path=staged["path"])
             if state["problem"]:
                 self.say(f"the stage in {staged['path']} is not whole: {state['problem']}")
                 self._found["staged"] = None
         return self._found
 
-    def _local_plugins(self) -> Optional[dict[str, Any]]:
-        if not self._plugins or not Path(self._plugins).expanduser().exists():
-            return None
-        with tempfile.TemporaryDirectory(prefix="matops-plugins-") as scratch:
-            return self._pack_here(scratch)
-
-    def _pack_here(self, scratch: str) -> dict[str, Any]:
-        there = str(Path(self._plugins).expanduser())
-        return plugin_packs.pack(source=there, out=f"{scratch}/plugins.zip")
+    def _not_in_use(self, staged: dict[str, Any]) -> None:
+        if staged["in_use"]:
+            raise Refused(
+                f"the stage in {staged['path']} is in use: {self.site.docroot} lies in it",
+                host=self.site.host.name,
+                state="Nothing was changed",
+                next="stage another version, or a zip of its own",
+            )
 
     def _actions(self, found: dict[str, Any]) -> Iterator[Action]:
         staged, download = found["staged"], found["download"]
@@ -155,6 +152,9 @@ class StageRelease(Step):
             yield Action(f"stage with it: {names}", "--plugins", PLUGINS)
         if not staged or not staged["proof"].get("final"):
             yield Action("prove it", "PHP runs it, and no web server gives it out", PROVE)
+        elif served := served_now(self.site, staged, self._common(), self.say):
+            # What was proven once may have changed with the web server's configuration.
+            yield Action("close it to the web, or remove it", f"it is served now: {served}", PROVE)
 
     def _get(self, found: dict[str, Any]) -> Iterator[Action]:
         download = found["download"]
@@ -165,7 +165,7 @@ class StageRelease(Step):
             yield Action(f"upload {self.source.text} ({size})", "it is not on the host", UPLOAD)
             return
         have = f", {show_size(download['have'])} are there" if download["have"] else ""
-        what = f"download {found['url']} ({show_size(found['size'])}{have})"
+        what = f"download {source.shown(found['url'])} ({show_size(found['size'])}{have})"
         yield Action(what, "the host fetches it by itself", FETCH)
 
     def _requirements(self) -> list[str]:
@@ -197,12 +197,12 @@ class StageRelease(Step):
         acts[action.payload]()
 
     def _stage(self) -> None:
-        found = self._found
+        found, url = self._found, self._found["url"]
         payload = {
             **self._common(),
             "name": found["name"],
             "max_size": self.site.settings.release_max_size,
-            "source": found["url"] or f"file {Path(self.source.text).name}",
+            "source": source.shown(url) if url else f"file {Path(self.source.text).name}",
             "asked": found["version"],
             "installed": self.site.version,
             "same_version": self.same_version,
@@ -223,20 +223,10 @@ class StageRelease(Step):
 
     def _stage_plugins(self) -> None:
         assert self._pack is not None
-        pack = f"{self._folder}/plugins-{self._pack['sha256'][:8]}.zip"
-        if self._found["plugins"]:
-            self._ask("plugins:pack", source=self._plugins, out=pack)
-        else:
-            with tempfile.TemporaryDirectory(prefix="matops-plugins-") as scratch:
-                self._pack_here(scratch)
-                local = Path(scratch) / "plugins.zip"
-                files.upload(self.site.host, local, pack, user=self.site.keeper)
-        manifest = self._ask(
-            "addons:stage", docroot=self.site.docroot, path=self._found["staged"]["path"],
-            folder=self._folder, pack=pack, sha256=self._pack["sha256"],
-            web_user=self.site.web_user, timeout=900,
-        )  # fmt: skip
-        self._found["staged"].update(manifest)
+        staged, there = self._found["staged"], bool(self._found["plugins"])
+        staged.update(
+            stage_plugins.add(self.site, self._plugins, self._pack, staged["path"], there)
+        )
 
     def _prove(self) -> None:
         staged = self._found["staged"]

@@ -51,7 +51,14 @@ def _start(site: Site, label: str, function: str, payload: dict[str, Any]) -> st
     name = host_jobs.new_name(label)
     request = json.dumps({"function": f"matops.{function}", "payload": payload}).encode()
     user = site.keeper or str(site.machine["user"])
-    site.jobs.start(name, script, user=user, stdin=request)
+    if not site.jobs.start(name, script, user=user, stdin=request):
+        # The name is new and partly random: whose job this is, we cannot tell.
+        raise MatopsError(
+            f"a job {name} is there already; it was not started by this run",
+            host=site.host.name,
+            state="Nothing was started",
+            next="run this again",
+        )
     return name
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from matops.errors import MatopsError
 from matops.matomo.release.requirements import FAIL, OK, requirements
-from matops.matomo.release.stages import Staged
+from matops.matomo.release.stages import PACKAGE, Staged
 from matops.matomo.site import Site
 from matops.runbook.step import Say
 
@@ -28,6 +28,21 @@ def runs(site: Site, staged: dict[str, Any]) -> None:
             state=f"The stage is there, unused: {staged['path']}",
             next="see whether this host's PHP fits Matomo " + staged["version"],
         )
+
+
+def served_now(site: Site, staged: dict[str, Any], where: dict[str, Any], say: Say) -> str:
+    """A URL that gives out a stage which was proven once; '' where none does.
+
+    ``where``: docroot, root, folder, web_user, web. One round trip. Says so where no web server
+    answers now: then the earlier proof stands.
+    """
+    found = site.agent.call(
+        f"{PACKAGE}.protect:again", {"path": staged["path"], **where},
+        user=site.keeper, timeout=900,
+    )  # fmt: skip
+    if not found["answered"] and not found["served"]:
+        say("note: no web server answers now; that the stage is not served was proven before")
+    return str(found["served"][0]) if found["served"] else ""
 
 
 def unmet(site: Site, staged: Staged, say: Say) -> list[str]:

@@ -23,7 +23,7 @@ def check(c: Any, force: str = "", window: str = "", json: bool = False) -> None
     Changes nothing; one marker request goes to the tracker, which does not record it. Ends with
     3 when a check fails. Example: fab -H web1 check --window 12h
     """
-    limit = window_of(window)
+    limit, forced = window_of(window), names(force)
     desk = Desk(c, json=json)
     site = desk.site(modules=runbook_check.MODULES, asked=_asked(desk))
     facts = runbook_check.from_site(
@@ -31,7 +31,7 @@ def check(c: Any, force: str = "", window: str = "", json: bool = False) -> None
     )
     results = runbook_check.evaluate(facts)
     show(desk, results)
-    desk.say(judge(results, names(force), desk.host.name).line)
+    desk.say(judge(results, forced, desk.host.name).line)
 
 
 def _asked(desk: Desk) -> dict[str, Any]:
@@ -58,5 +58,5 @@ def window_of(text: str) -> Optional[int]:
 
 
 def names(text: str) -> list[str]:
-    """The names in --force."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+    """The names in --force. UsageError where one is no check's."""
+    return runbook_check.known([name.strip() for name in text.split(",") if name.strip()])

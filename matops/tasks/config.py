@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from invoke import Collection
 
-from matops.errors import UsageError
-from matops.runbook import backup_config
-from matops.runbook.backup_config import BackupConfig, RestoreConfig
+from matops.errors import Locked, MatopsError, OutcomeUnknown, Refused, Unreachable
+from matops.matomo.site import Site, open_site
+from matops.runbook import backup_store
+from matops.runbook.backup_config import BackupConfig
+from matops.runbook.engine import Run, run_steps
+from matops.runbook.restore_config import RestoreConfig
 from matops.tasks.desk import (
     CHANGING,
     DRY_HELP,
@@ -17,11 +24,14 @@ from matops.tasks.desk import (
     YES_HELP,
     Desk,
     confirmer,
+    not_a_matomo_host,
     operation,
     run_task,
 )
 
-_BACKUP = "name of a backup (its time, as config.list shows it); `last` = the newest"
+_BACKUP = (
+    "name of a backup (its time, as config.list shows it); `last` = the newest that no restore made"
+)
 
 
 @operation(help={"dry-run": DRY_HELP, "json": JSON_HELP, "local": LOCAL_HELP})
@@ -46,13 +56,14 @@ def backup(c: Any, dry_run: bool = False, json: bool = False, local: bool = Fals
 def list_(c: Any, json: bool = False) -> None:
     """List the backups on the host.
 
-    Example: fab -H web1 config.list
+    Works without a config.ini.php too. Example: fab -H web1 config.list
     """
     desk = Desk(c, json=json)
-    site = desk.site()
-    found = backup_config.ask(site, "listing", folder=backup_config.folder(site))
-    rows = [(m["name"], m["version"], len(m["files"]), _copy(site, m["name"])) for m in found]
-    desk.show(found, ("backup (UTC)", "Matomo", "files", "copy here"), rows, wrap=0)
+    site = _site(desk)
+    found = backup_store.found(site)
+    rows = [(m["name"], m["version"], len(m["files"]), m.get("by", ""), _copy(site, m))
+            for m in found]  # fmt: skip
+    desk.show(found, ("backup (UTC)", "Matomo", "files", "made by", "copy here"), rows, wrap=0)
 
 
 @operation(help={"backup": _BACKUP, "json": JSON_HELP}, positional=["backup"])
@@ -62,15 +73,15 @@ def diff(c: Any, backup: str, json: bool = False) -> None:
     Example: fab -H web1 config.diff last
     """
     desk = Desk(c, json=json)
-    site = desk.site()
-    name = _chosen(site, backup)
-    found = backup_config.ask(
-        site, "diff", folder=backup_config.folder(site), name=name, docroot=site.docroot
+    site = _site(desk)
+    chosen = backup_store.chosen(site, backup)
+    found = backup_store.ask(
+        site, "diff", folder=chosen["folder"], name=chosen["name"], docroot=chosen["docroot"]
     )
     if json:
         desk.show(found, (), ())
     else:
-        desk.say(found["text"] or f"nothing changed since backup {name}")
+        desk.say(found["text"] or f"nothing changed since backup {chosen['name']}")
 
 
 @operation(
@@ -96,43 +107,57 @@ def restore(
 ) -> None:
     """Put a backed-up config.ini.php back.
 
-    What is there now is backed up first.
-
+    What is there now is backed up first. Works where it is damaged or gone too; where the lock
+    cannot be had for that reason, without it.
     Example: fab -H web1 config.restore 20261122T121600Z
     """
-    run_task(
-        c,
-        "config.restore",
-        lambda desk, site: [
-            RestoreConfig(
-                site,
-                desk.say,
-                _chosen(site, backup),
-                everything=all,
-                force=force,
-                confirm=confirmer(yes),
-            )
-        ],
-        dry_run=dry_run,
-        json=json,
-        take_over=take_over,
-        local=local,
+    desk = Desk(c, json=json)
+    site = _site(desk, changes=not dry_run, local=local)
+    chosen = backup_store.chosen(site, backup)
+    site = replace(site, known_as=chosen["id"])
+    step = RestoreConfig(
+        site, desk.say, chosen["name"], everything=all, force=force, confirm=confirmer(yes)
     )
+    with _run(desk, site, step, dry_run=dry_run, take_over=take_over) as run:
+        outcomes = run_steps([step], run)
+    desk.finish(outcomes)
 
 
-def _copy(site: Any, name: str) -> str:
+@contextmanager
+def _run(
+    desk: Desk, site: Site, step: RestoreConfig, *, dry_run: bool, take_over: bool
+) -> Iterator[Run]:
+    """A run under the lock, or without where a bad configuration is what bars the way to it."""
+    begin = partial(desk.run, site, step.name, [step], dry_run=dry_run, take_over=take_over)
+    with ExitStack() as stack:
+        try:
+            run = stack.enter_context(begin())
+        except (Refused, Locked, OutcomeUnknown, Unreachable):
+            raise  # somebody has it, or may have it
+        except MatopsError as error:
+            desk.say(f"going on without the lock, which is in the database: {error.what}")
+            step.changes_data = False  # a run of such steps takes no lock
+            run = stack.enter_context(begin())
+        yield run
+
+
+def _site(desk: Desk, *, changes: bool = False, local: bool = False) -> Site:
+    """The installation, though its config.ini.php be damaged or gone."""
+    try:
+        return open_site(desk.host, desk.settings, needs_config=False)
+    except Refused:
+        raise
+    except MatopsError as error:
+        if changes and not local and desk.host.is_local and "no Matomo found" in error.what:
+            raise not_a_matomo_host(desk.host.name) from None
+        raise
+
+
+def _copy(site: Site, manifest: dict[str, Any]) -> str:
     if site.host.is_local:
         return ""
-    return "yes" if backup_config.local_copy(site, name).is_file() else "no"
-
-
-def _chosen(site: Any, name: str) -> str:
-    if name != "last":
-        return name
-    found = backup_config.ask(site, "listing", folder=backup_config.folder(site))
-    if not found:
-        raise UsageError("there is no backup yet", host=site.host.name, next="config.backup")
-    return str(found[-1]["name"])
+    copy = backup_store.local_copy(site, manifest["name"], manifest["id"])
+    return "yes" if copy.is_file() else "no"
 
 
 ns = Collection("config")

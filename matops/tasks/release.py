@@ -8,13 +8,26 @@ from typing import Any, Optional
 
 from invoke import Collection
 
+from matops.errors import Refused
 from matops.matomo.release import stages
+from matops.matomo.release.versions import key
+from matops.matomo.site import Site
 from matops.runbook.stage import StageRelease
-from matops.tasks.desk import CHANGING, JSON_HELP, YES_HELP, Desk, confirmer, operation, run_task
+from matops.tasks.desk import (
+    DRY_HELP,
+    JSON_HELP,
+    LOCAL_HELP,
+    YES_HELP,
+    Desk,
+    confirmer,
+    operation,
+    run_task,
+)
 
 RELEASE_HELP = "latest, a version (5.8.0), a URL, or a zip on this machine"
 SHA256_HELP = "what the zip's sha256 must be, where no signature is to be had"
 PLUGINS_HELP = "plugin updates to stage with it: a folder or zip here, or a folder on the host"
+SAME_VERSION_HELP = "stage the version that is installed already once more"
 
 
 @operation(
@@ -22,7 +35,10 @@ PLUGINS_HELP = "plugin updates to stage with it: a folder or zip here, or a fold
         "release": RELEASE_HELP,
         "sha256": SHA256_HELP,
         "plugins": PLUGINS_HELP,
-        **CHANGING,
+        "same-version": SAME_VERSION_HELP,
+        "dry-run": DRY_HELP,
+        "json": JSON_HELP,
+        "local": LOCAL_HELP,
     }
 )
 def stage(
@@ -30,9 +46,9 @@ def stage(
     release: str = "",
     sha256: str = "",
     plugins: str = "",
+    same_version: bool = False,
     dry_run: bool = False,
     json: bool = False,
-    take_over: bool = False,
     local: bool = False,
 ) -> None:
     """Download, verify and unpack a release, not served.
@@ -50,11 +66,11 @@ def stage(
                 sha256=sha256,
                 plugins=plugins,
                 confirm=confirm_sha256(),
+                same_version=same_version,
             )
         ],
         dry_run=dry_run,
         json=json,
-        take_over=take_over,
         local=local,
     )
 
@@ -76,22 +92,45 @@ def list_(c: Any, json: bool = False) -> None:
     help={
         "all": "all but the one in use; else only those that are not needed any more",
         "yes": YES_HELP,
+        "dry-run": DRY_HELP,
+        "json": JSON_HELP,
     }
 )
-def clean(c: Any, all: bool = False, yes: bool = False) -> None:
+def clean(
+    c: Any, all: bool = False, yes: bool = False, dry_run: bool = False, json: bool = False
+) -> None:
     """Remove staged releases that are not needed.
 
-    Example: fab -H web1 release.clean
+    Shows which, then asks. Example: fab -H web1 release.clean --dry-run
     """
-    desk = Desk(c)
-    site = desk.site(changes=True)
-    paths = [s.path for s in stages.staged(site) if not s.in_use] if all else []
-    if all and paths and not confirmer(yes)(f"Remove {', '.join(paths)}?", "yes"):
-        desk.say("not confirmed; nothing was removed")
-        return
-    removed = stages.unstage(site, paths) if paths or not all else []
-    for path in removed or ["nothing to remove"]:
-        desk.say(f"removed {path}" if removed else path)
+    desk = Desk(c, json=json)
+    site = desk.site(changes=not dry_run)
+    plan = stages.removable(site, everything=all)
+    for each in plan:
+        desk.say(f"{'would remove' if dry_run else 'to remove:'} {each.path}: {_why(site, each)}")
+    paths = [each.path for each in plan]
+    if paths and not dry_run and not confirmer(yes)(f"Remove {len(paths)} stages?", "yes"):
+        raise Refused(
+            "removing the stages was not confirmed",
+            host=site.host.name,
+            state="Nothing was removed",
+            next="add --yes, or type yes when asked",
+        )
+    removed = stages.unstage(site, paths) if paths and not dry_run else []
+    rows = [(path, "removed" if path in removed else "would remove") for path in paths]
+    if json or rows:
+        result = {"host": site.host.name, "planned": paths, "removed": removed}
+        desk.show(result, ("folder", "what"), rows, wrap=0)
+    else:
+        desk.say("nothing to remove")
+
+
+def _why(site: Site, each: stages.Staged) -> str:
+    if each.holds != each.version:
+        return f"it holds Matomo {each.holds}, the way back"
+    newer = key(each.version) > key(site.version)
+    what = "newer than" if newer else "not newer than"
+    return f"Matomo {each.version}, {what} the installed {site.version}"
 
 
 def confirm_sha256() -> Optional[Callable[[str], bool]]:

@@ -76,7 +76,7 @@ def _handler(server: ReleaseServer) -> type[http.server.BaseHTTPRequestHandler]:
         def _answer(self, with_body: bool) -> None:
             path = self.path.partition("?")[0]
             server.log.append((self.command, path, self.headers.get("Range", "")))
-            item = server.items.get(path)
+            item = server.items.get(self.path) or server.items.get(path)
             if item is None or item.status != 200:
                 self.send_error(item.status if item else 404)
                 return

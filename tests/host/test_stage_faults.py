@@ -203,3 +203,16 @@ def test_a_killed_run_is_gone_on_with(
     assert done.evidence
     names = sandbox.exec("ls", "-A", STAGES).stdout.split()
     assert names == [f"5.9.0-{sha256(data)[:8]}"]
+
+
+def test_a_job_that_was_not_started_is_not_followed(
+    stage: Asker, server: ReleaseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.items = {"/m.zip": Item(mini())}
+    asked = stage(release=server.url("/m.zip"))
+    taken = "release.other.20261122T121600Z"
+    assert asked.step.site.jobs.start(taken, "true", user="root")
+    monkeypatch.setattr("matops.host.jobs.new_name", lambda label: taken)
+    with pytest.raises(MatopsError, match="was not started by this run"):
+        asked.step.act(asked.look.actions[0])
+    assert not server.asked("/m.zip")

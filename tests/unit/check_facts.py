@@ -39,12 +39,16 @@ PROBES: dict[str, dict[str, Any]] = {
         "systemd": True, "kill_user_processes": "", "login": "ops", "selinux": "", "seconds": 0.0,
     },
     "site": {
-        "ownership": {"looked": 900, "wrong": 0, "examples": [], "all": True},
+        "web_user_why": "the owner of config.ini.php",
         "php": {"version": "8.2.7", "program": "/usr/bin/php", "memory_limit": "-1",
                 "extensions": "zlib json filter hash session mbstring pdo_mysql redis".split(),
                 "disabled": "", "int_size": 8, "ini": "/etc/php.ini", "sapi": "cli"},
         "config_stat": {"owner": "www-data", "mode": "0640"}, "plugins": {}, "host_configs": [],
     },
+    "ownership": {"folders": {
+        top: {"looked": 300, "wrong": 0, "examples": [], "denied": 0, "all": True}
+        for top in ("config", "core", "tmp")
+    }},
     "web": {
         "running": {"apache2": ["root", "www-data"]}, "nginx": None, "logs": [LOG], "denied": [],
         "apache": {"lines": APACHE, "server_root": "/etc/apache2",

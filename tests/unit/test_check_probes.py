@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from matops.accesslog.probes import marker, web
 from matops.matomo import ini, preflight, queue_settings
-from matops.matomo.probes import background, console
+from matops.matomo.probes import background, console, ownership
 
 
 @pytest.mark.parametrize(
@@ -104,3 +105,28 @@ def test_queue_settings_precedence() -> None:
     assert (settings["redisHost"], settings["redisPort"]) == ("cache1", "6380")
     assert settings["backend"] == "redis"
     assert queue_settings.keys("3") == ["trackingQueueV1", "trackingQueueV1_1", "trackingQueueV1_2"]
+
+
+def test_ownership_is_looked_at_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "FOLDER", 30)
+    for top in ("core", "tmp/sessions", "tmp/cache", "elsewhere"):
+        (tmp_path / top).mkdir(parents=True)
+    for number in range(50):
+        (tmp_path / "tmp/sessions" / f"sess_{number}").touch()
+    (tmp_path / "tmp/cache/a.php").touch()
+    (tmp_path / "core/to").symlink_to("/etc/passwd")
+    mine = ownership.Owner(os.getuid(), [])
+    seen = ownership.look(str(tmp_path), "tmp", 1000, float("inf"), mine)
+    assert seen == {"looked": 33, "wrong": 0, "examples": [], "denied": 0, "all": False}
+    assert ownership.look(str(tmp_path), "core", 1000, float("inf"), mine)["looked"] == 0
+    assert ownership.look(str(tmp_path), ".", 1000, float("inf"), mine)["looked"] == 3
+    assert ownership.look(str(tmp_path), "tmp", 5, float("inf"), mine)["looked"] == 5
+    assert ownership.look(str(tmp_path), "tmp", 1000, 0.0, mine)["all"] is False
+    other = ownership.Owner(os.getuid() + 1, [])
+    seen = ownership.look(str(tmp_path), "tmp", 1000, float("inf"), other)
+    assert seen["wrong"] == 33
+    assert len(seen["examples"]) == ownership.EXAMPLES
+    (tmp_path / "core/shared.php").touch()
+    (tmp_path / "core/shared.php").chmod(0o664)
+    ours = ownership.Owner(os.getuid() + 1, [(tmp_path / "core/shared.php").stat().st_gid])
+    assert ownership.look(str(tmp_path), "core", 1000, float("inf"), ours)["wrong"] == 0

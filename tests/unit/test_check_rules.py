@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from matops.errors import UsageError
 from matops.matomo import ini
 from matops.matomo.release.stages import Staged
 from matops.runbook import check
@@ -31,7 +32,7 @@ def test_a_healthy_host_is_ok_but_for_what_it_lacks() -> None:
 
 
 def test_whatever_is_missing_is_unknown_and_never_a_traceback() -> None:
-    for lost in ("machine", "site", "web", "marker", "background", "console"):
+    for lost in ("machine", "site", "web", "marker", "background", "console", "ownership"):
         for value in ({}, {"error": "OSError: broken", "seconds": 0.1}):
             results = all_of({lost: value})
             assert all(r.todo for r in results.values() if r.status != "ok"), lost
@@ -56,10 +57,35 @@ def test_versions_sort_as_php_sorts_them(older: str, newer: str) -> None:
 
 
 def test_target_version() -> None:
-    assert matomo.target(facts(target_version="")).status == "unknown"
-    assert matomo.target(facts(target_version="latest")).status == "unknown"
+    nothing = matomo.target(facts(target_version=""))
+    assert (nothing.status, nothing.found) == ("unknown", "nothing is staged")
+    assert nothing.todo == "release.stage --release VERSION"
+    newest = matomo.target(facts(target_version="the newest release"))
+    assert newest.status == "unknown"
+    assert newest.found.startswith("the newest release: its version is not known")
     assert matomo.target(facts(target_version="5.3.1")).status == "warn"
     assert matomo.target(facts(target_version="4.16.1")).status == "fail"
+
+
+def test_the_staged_release_of_the_version_asked_for() -> None:
+    def staged(version: str) -> dict[str, object]:
+        return {"version": version, "path": f"/{version}", "sha256": "", "when": ""}
+
+    both = [staged("5.8.0"), staged("5.9.0")]
+    newest, named = check.next_release(both), check.next_release(both, "5.8.0")
+    assert newest and newest.version == "5.9.0"
+    assert named and named.version == "5.8.0"
+    assert check.next_release(both, "5.7.0") is None
+
+
+def test_names_for_force_are_checked_before_any_host_is_asked() -> None:
+    shown = {result.name for result in check.evaluate(facts(others={"arch1": {}}))}
+    assert check.known(sorted(shown)) == sorted(shown), "a name is missing in CHECKS"
+    assert set(check.NAMES) <= shown, "a name in CHECKS that no check has"
+    assert check.known(["target: plugin Heatmap", "archivers@arch1"])
+    with pytest.raises(UsageError, match="no check 'gants'") as caught:
+        check.known(["grants", "gants"])
+    assert "did you mean 'grants'?" in caught.value.line()
 
 
 def test_an_update_that_was_not_finished() -> None:
@@ -71,18 +97,6 @@ def test_console_that_lies() -> None:
     lies = {"console.works": False, "console.code": 0, "console.says": "nothing of use"}
     assert matomo.console(facts(lies)).status == "fail"
     assert matomo.console(facts({"console": {"ran": False, "reason": "x"}})).status == "unknown"
-
-
-def test_ownership() -> None:
-    def wrong(path: str) -> CheckResult:
-        seen = {"looked": 9, "wrong": 1, "examples": [[path, "root"]], "all": True}
-        return matomo.ownership(facts({"site.ownership": seen}))
-
-    assert wrong("tmp/cache/x.php").status == "fail"
-    assert wrong("core/x.php").status == "warn"
-    blind = facts({"machine.user": "ops"}, privileged=False)
-    assert matomo.ownership(blind).status == "unknown"
-    assert "chown -R --from=root www-data /var/www/html" in wrong("tmp/x").todo
 
 
 def test_config_writable_and_state() -> None:

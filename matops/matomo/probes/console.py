@@ -39,11 +39,14 @@ def collect(asked: Facts, found: Facts) -> Facts:
         return {"ran": False, "reason": "no PHP for the command line" if docroot else "no Matomo"}
     if not os.path.isfile(os.path.join(docroot, "console")):
         return {"ran": False, "reason": "there is no file 'console' in the docroot"}
+    if user in ("", "root"):
+        return {
+            "ran": False,
+            "reason": f"whom to run it as is not known: {site.get('web_user_why')}",
+        }
     me = pwd.getpwuid(os.getuid()).pw_name
     if me not in ("root", user):
         return {"ran": False, "reason": f"only {user} may run it, we are {me}"}
-    if user in ("", "root"):
-        return {"ran": False, "reason": "the web user is root"}
     facts: Facts = {}
     for words, evidence in TRIES:
         facts = run([php, "console", *words], docroot, user, me)

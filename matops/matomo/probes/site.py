@@ -1,6 +1,8 @@
 """Facts of the Matomo installation's files. Runs on the host, stdlib only.
 
 asked: ``docroot`` ('' = look in the usual places), ``web_user`` and ``php`` ('' = found).
+``web_user`` is '' where it cannot be told or is root; ``web_user_why`` says how it is known, or
+why it is not.
 No secret leaves the host: values of password-like keys are replaced before anything is sent.
 """
 
@@ -24,10 +26,18 @@ USUAL = (
     "/opt/matomo /usr/share/nginx/html /usr/share/matomo"
 ).split()
 SECRET = re.compile(
-    r"(?i)^(\s*[\w\[\]]*(password|passwd|salt|token|secret|license)[\w\[\]]*\s*=).*"
+    r"(?i)^(\s*[;#]*\s*[\w.\[\]-]*"
+    r"(?:pass|pwd|salt|token|secret|licen[cs]e|api[_-]?key|credential|key(?=[\s\[=]))"
+    r"[\w.\[\]-]*\s*=).*"
 )
+"""A line whose key sounds like a secret: what follows the = is hidden. Comments count too."""
+_INLINE = re.compile(r"(?i)(://[^/\s:@]*:(?=[^/\s@]+@)|\btoken_auth=)[^\s@&\"']+")
+ENTRY = re.compile(r"^\s*(?:$|[;#\[]|[\w.\[\]-]+\s*=)")
+"""A line that begins something new: a value of many lines has ended before it."""
 HIDDEN = r'\1 "<hidden>"'
-BUDGET = 60000  # files looked at for their owner; a large site's tmp can hold more
+WORKER = re.compile(
+    r"(?P<php>php-fpm[\d.]*|php-cgi[\d.]*|lsphp[\d.]*)$|(?P<apache>apache2|httpd)$|(?P<nginx>nginx)$"
+)
 
 # Only the one line that PHP itself would print last; warnings go to stderr.
 PHP = r"""
@@ -78,19 +88,103 @@ def describe(docroot: str, web_user: str) -> Facts:
         "manifest": os.path.isfile(os.path.join(docroot, "config", "manifest.inc.php")),
         "plugins": plugins(docroot),
     }
-    owner = web_user or (facts["config_stat"] or stat(docroot) or {}).get("owner", "")
-    facts["web_user"] = owner
-    facts["ownership"] = ownership(docroot, owner)
+    owner = (facts["config_stat"] or stat(docroot) or {}).get("owner", "")
+    facts["web_user"], facts["web_user_why"] = who(docroot, web_user, owner)
     return facts
+
+
+def who(docroot: str, given: str, owner: str) -> tuple[str, str]:
+    """The user that PHP runs as for the web, and how that is known; '' and why not.
+
+    Never root: console as root leaves cache files behind that the web server cannot replace.
+    """
+    if given:
+        if usable(given):
+            return given, "the setting web_user"
+        return "", f"the setting web_user names {given}, which is root or no account here"
+    running = workers()
+    if usable(owner) and (not running or any(owner in users for users in running.values())):
+        return owner, "the owner of config.ini.php"
+    belongs = f"config.ini.php belongs to {owner or 'nobody known'}"
+    several: list[str] = []
+    for kind in ("php", "apache", "nginx"):
+        # A pool without a worker now (ondemand) is not seen; another site's must not be taken.
+        fitting = [name for name in sorted(running.get(kind, ())) if may_work(docroot, name)]
+        if len(fitting) == 1:
+            return fitting[0], f"{kind} runs as it; {belongs}"
+        if fitting:
+            several = fitting
+            break
+    last = (stat(os.path.join(docroot, "tmp")) or {}).get("owner", "")
+    if usable(last) and (not several or last in several):
+        return last, f"the owner of tmp; {belongs}"
+    if several:
+        return "", f"{belongs}, and PHP may run as any of {', '.join(several)}"
+    seen = ", ".join(sorted({name for users in running.values() for name in users}))
+    nobody = f"{seen} (the web server) cannot work there" if seen else "no web server is seen"
+    return "", f"{belongs}, and {nobody}"
+
+
+def workers() -> dict[str, set[str]]:
+    """Who runs PHP and web servers now: kind => users of the processes, without root."""
+    users: dict[str, set[str]] = {}
+    for folder in glob.glob("/proc/[0-9]*"):
+        try:
+            with open(folder + "/comm") as file:
+                kind = WORKER.match(file.read().strip())
+            if kind:
+                name = user_name(os.stat(folder).st_uid)
+                if kind.lastgroup and usable(name):
+                    users.setdefault(kind.lastgroup, set()).add(name)
+        except OSError:
+            continue
+    return users
+
+
+def usable(name: str) -> bool:
+    """True for an account of this host that is not root."""
+    try:
+        return bool(name) and pwd.getpwnam(name).pw_uid != 0
+    except KeyError:
+        return False
+
+
+def may_work(docroot: str, name: str) -> bool:
+    """Tried where we are root: it reads the configuration and writes to tmp; else True."""
+    if os.geteuid() != 0:
+        return True
+    entry = pwd.getpwnam(name)
+    test = 'test -r "$1/config/config.ini.php" && test -w "$1/tmp"'
+    try:
+        done = subprocess.run(
+            ["/bin/sh", "-c", test, "sh", docroot],
+            user=entry.pw_uid,
+            group=entry.pw_gid,
+            extra_groups=os.getgrouplist(name, entry.pw_gid),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return done.returncode == 0
 
 
 def text(path: str) -> str | None:
     """The file with secrets hidden; None where it is not there or may not be read."""
     try:
         with open(path, errors="replace") as file:
-            return "".join(SECRET.sub(HIDDEN, line) for line in file.read(400000).splitlines(True))
+            lines = file.read(400000).split("\n")
     except OSError:
         return None
+    hidden, secret = [], False
+    for line in lines:
+        if secret and not ENTRY.match(line):
+            continue  # the rest of a secret of many lines, as a key in PEM
+        secret = bool(SECRET.match(line))
+        hidden.append(SECRET.sub(HIDDEN, line) if secret else _INLINE.sub(r"\1<hidden>", line))
+    return "\n".join(hidden)
 
 
 def stat(path: str) -> Facts | None:
@@ -145,30 +239,6 @@ def plugins(docroot: str) -> Facts:
         except (OSError, ValueError, AttributeError):
             result[os.path.basename(os.path.dirname(path))] = {"version": "", "require": {}}
     return result
-
-
-def ownership(docroot: str, owner: str) -> Facts:
-    """Entries of the writable and code folders that are not the web user's: count, examples."""
-    wrong, looked = 0, 0
-    examples: list[list[str]] = []
-    for top in ("tmp", "config", "core", "plugins", "misc", "."):
-        for folder, names, files in os.walk(os.path.join(docroot, top)):
-            if top == ".":
-                names[:] = []
-            for name in files + names:
-                path = os.path.join(folder, name)
-                looked += 1
-                try:
-                    found = user_name(os.lstat(path).st_uid)
-                except OSError:
-                    continue
-                if found != owner:
-                    wrong += 1
-                    if len(examples) < 5:
-                        examples.append([os.path.relpath(path, docroot), found])
-                if looked >= BUDGET:
-                    return {"looked": looked, "wrong": wrong, "examples": examples, "all": False}
-    return {"looked": looked, "wrong": wrong, "examples": examples, "all": True}
 
 
 def php(given: str) -> Facts:

@@ -19,6 +19,7 @@ from matops.errors import MatopsError, Refused
 from matops.matomo.release import transfer
 from matops.matomo.release.downloads import Download, alone, sha256_of
 from matops.matomo.release.faults import room, told
+from matops.matomo.release.source import beside, shown
 from matops.matomo.release.transfer import Broken, Denied, NotThere
 from matops.units import show_size
 
@@ -39,9 +40,10 @@ def fetch(
     """
     with alone(folder):
         download = Download(folder, name)
-        if fresh or download.notes().get("url") != url:
+        # Without its query, which may hold a token; the name tells such URLs apart.
+        if fresh or download.notes().get("url") != shown(url):
             download.forget()
-            download.note(url=url)
+            download.note(url=shown(url))
         if not download.look()["complete"]:
             with told("download", folder, "The download was not finished"):
                 _Fetch(download, url, max_size, _tell).run()
@@ -71,7 +73,7 @@ def _tell(line: str) -> None:
 def _signature(download: Download, url: str) -> bool:
     # A server that fails is not a server that has no signature: only "no such file" counts.
     try:
-        data = transfer.fetch_text(f"{url}.asc")
+        data = transfer.fetch_text(beside(url, ".asc"))
     except (NotThere, Denied):
         download.signature.unlink(missing_ok=True)
         return False
@@ -154,8 +156,7 @@ class _Fetch:
     def _fits(self, total: int) -> None:
         if total > self._max:
             raise Refused(
-                f"{transfer.shown(self._url)} is {show_size(total)}, "
-                f"more than {show_size(self._max)}",
+                f"{shown(self._url)} is {show_size(total)}, more than {show_size(self._max)}",
                 state="It was not downloaded",
                 next="if that is right, raise release_max_size in config/matops.yaml",
             )

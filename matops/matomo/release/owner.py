@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+from matops.errors import Refused
 from matops.matomo.release import tree
 
 
@@ -34,10 +35,20 @@ class Owner:
 
 
 def owner_of(docroot: str, web_user: str) -> Owner:
-    """The web user, and the modes of the live tree without write rights for others."""
+    """The web user, and the modes of the live tree without write rights for others.
+
+    Refused where there is no such account.
+    """
     folder, file = Path(docroot) / "core", Path(docroot) / "core" / "Version.php"
     found = folder.stat()
-    account = pwd.getpwnam(web_user)
+    try:
+        account = pwd.getpwnam(web_user)
+    except KeyError:
+        raise Refused(
+            f"whose the staged files must be is not known ({web_user or 'no web user found'})",
+            state="Nothing was changed",
+            next="set web_user in config/matops.yaml",
+        ) from None
     return Owner(
         uid=account.pw_uid,
         door=account.pw_gid,

@@ -81,6 +81,16 @@ def in_use(tree: Path, docroot: str) -> bool:
     return f"{os.path.realpath(docroot)}/".startswith(f"{os.path.realpath(tree)}/")
 
 
+def spare(path: Path, docroot: str) -> None:
+    """Refused where the stage at ``path`` is what the docroot leads to: it stays as it is."""
+    if in_use(path / TREE, docroot):
+        raise Refused(
+            f"{path} is in use: {docroot} lies in it",
+            state="Nothing was changed",
+            next="stage another version, or a zip of its own",
+        )
+
+
 def _me() -> str:
     import pwd
 

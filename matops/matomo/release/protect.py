@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matops.errors import OutcomeUnknown, Refused
-from matops.matomo.release import exposure, tree
+from matops.matomo.release import exposure, places, tree
 from matops.matomo.release.downloads import alone
 from matops.matomo.release.faults import told
 from matops.matomo.release.owner import Owner, owner_of, save
@@ -46,6 +46,21 @@ def proven(
     }
 
 
+def again(*, docroot: str, path: str, folder: str, web_user: str, web: dict[str, Any],
+          root: str = "") -> dict[str, Any]:  # fmt: skip
+    """Is a stage that was proven once given out today? ``{served, answered, line}``.
+
+    Leaves everything as it is, but for the two files that it asks for, a second long. Refused
+    where the stage is in use. Runs on the host.
+    """
+    with alone(folder):
+        places.spare(Path(path), docroot)
+        owner = owner_of(docroot, web_user)
+        with told("ask the web server for the stage", path, "Nothing was changed"):
+            proof = exposure.prove(Path(path) / tree.TREE, docroot, web, (owner.uid, owner.gid))
+    return {"served": proof.served, "answered": proof.answered, "line": proof.line}
+
+
 def finish(*, docroot: str, root: str, path: str, folder: str, web_user: str,
            web: dict[str, Any]) -> dict[str, Any]:  # fmt: skip
     """Proves a finished stage, index.php included, and notes it there; its manifest.
@@ -55,6 +70,7 @@ def finish(*, docroot: str, root: str, path: str, folder: str, web_user: str,
     """
     with alone(folder):
         stage, owner = Path(path), owner_of(docroot, web_user)
+        places.spare(stage, docroot)  # before anything may be removed
         manifest = tree.read_manifest(stage)
         try:
             with told("ask the web server for the stage", path, "The stage is there, unproven"):

@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from matops.errors import Refused, UsageError
 from matops.matomo.release import archive
@@ -52,16 +52,30 @@ def parse(text: str) -> Source:
 
 
 def check_url(url: str) -> str:
-    """The URL if it can be fetched. UsageError: other schemes, credentials in it."""
+    """The URL if it can be fetched. UsageError: other schemes, credentials in it, blanks."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"'{parts.scheme}://…' cannot be fetched: only http and https URLs can")
+    if not re.fullmatch(r"[!-~]+", url):  # else the request fails, with the URL in its message
+        raise UsageError("--release: the URL holds characters that must be %-encoded")
     if parts.username or parts.password:
         raise UsageError(
             "a user or password in a URL would end up in logs",
             next="download the zip yourself and give the file",
         )
     return url
+
+
+def shown(url: str) -> str:
+    """The URL as it may be shown and kept: without user, password and query (a token, often)."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def beside(url: str, ending: str) -> str:
+    """The URL of the file beside this one: the ending goes to its path, before a query."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=parts.path + ending, fragment=""))
 
 
 def check_sha256(text: str) -> str:

@@ -68,6 +68,15 @@ def staged(site: Site) -> list[Staged]:
     return [from_manifest(each) for each in found]
 
 
+def removable(site: Site, *, everything: bool = False) -> list[Staged]:
+    """What ``unstage`` would remove without being told; with ``everything`` all but that in use."""
+    found = staged(site)
+    if everything:
+        return [each for each in found if not each.in_use]
+    old = chosen([vars(each) for each in found], site.version, [], [])
+    return [each for each in found if each.path in old]
+
+
 def from_manifest(data: dict[str, Any]) -> Staged:
     """A stage from its manifest."""
     return Staged(**{key: data[key] for key in Staged.__dataclass_fields__ if key in data})

@@ -9,7 +9,7 @@ from typing import Any, Optional
 from matops.errors import MatopsError
 from matops.matomo.release import places, plugins, transfer
 from matops.matomo.release.downloads import Download
-from matops.matomo.release.source import FILE, LATEST, URL, name_for
+from matops.matomo.release.source import FILE, LATEST, URL, name_for, shown
 from matops.matomo.release.versions import is_release
 
 
@@ -29,7 +29,7 @@ def survey(
         version = latest(latest_url, installed)
     url = {URL: text, FILE: ""}.get(kind, release_url.replace("{version}", version))
     name = name_for(url or f"file:{sha256}/{Path(text).name}")
-    staged = _fitting(stages, version, url if kind == URL else "", sha256)
+    staged = _fitting(stages, version, name if kind == URL else "", sha256)
     download = Download(folder, name)
     here = download.look()
     current = kind == LATEST and version == installed
@@ -72,14 +72,14 @@ def latest(url: str, installed: str) -> str:
     answer = transfer.fetch_text(asked).decode("utf-8", "replace").strip()
     if not re.fullmatch(r"[0-9][0-9a-zA-Z_.-]*", answer) or not is_release(answer):
         raise MatopsError(
-            f"{transfer.shown(url)} does not answer with a version",
+            f"{shown(url)} does not answer with a version",
             next="name one: --release 5.8.0",
         )
     return answer
 
 
 def _fitting(
-    stages: list[dict[str, Any]], version: str, url: str, sha256: str
+    stages: list[dict[str, Any]], version: str, download: str, sha256: str
 ) -> Optional[dict[str, Any]]:
     each: dict[str, Any]
     for each in reversed(stages):
@@ -87,9 +87,11 @@ def _fitting(
             continue
         if each["holds"] != each["version"]:
             continue  # exchanged: this is the old release, kept
-        if (version and each["version"] == version) or (url and each["source"] == url):
+        if (version and each["version"] == version) or (
+            download and each.get("download") == download
+        ):
             return each
-        if sha256 and not version and not url:
+        if sha256 and not version and not download:
             return each
     return None
 

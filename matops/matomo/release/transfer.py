@@ -8,11 +8,10 @@ import ssl
 import urllib.error
 import urllib.request
 from typing import Any, Optional
-from urllib.parse import urlsplit
 
 from matops import __version__
 from matops.errors import MatopsError, Refused
-from matops.matomo.release.source import check_url
+from matops.matomo.release.source import check_url, shown
 
 STALL = 45  # seconds of silence after which a connection counts as dead
 AGENT = f"matops/{__version__}"
@@ -108,12 +107,6 @@ def unreachable(url: str, error: BaseException) -> MatopsError:
         next="open the way to it from this host, "
         "or download the zip elsewhere and give it as --release FILE",
     )
-
-
-def shown(url: str) -> str:
-    """The URL as messages show it: without a query, which may hold a token."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
 def _status(url: str, error: urllib.error.HTTPError) -> Exception:

@@ -58,6 +58,7 @@ def stage(
                     "version": version,
                     "sha256": digest,
                     "source": source,
+                    "download": name,
                     "trust": notes["trust"],
                     "when": show_time(utc_now()),
                     "contents": {"files": contents.files, "size": contents.size},
@@ -115,6 +116,7 @@ def _build(
     opened: zipfile.ZipFile, path: Path, manifest: dict[str, Any], owner: Owner,
     docroot: str, web: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
+    places.spare(path, docroot)
     if path.exists() and not tree.check(docroot, str(path))["problem"]:
         return {**tree.read_manifest(path), "path": str(path)}  # another run was quicker
     _vacate(path, manifest["version"], docroot)

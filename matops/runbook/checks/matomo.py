@@ -42,10 +42,10 @@ def target(facts: Facts) -> CheckResult:
     """The release to go to is newer than what is installed."""
     wanted = facts.target_version
     if not re.match(r"\d", wanted):
-        return CheckResult(
-            "target-version", UNKNOWN, "no release was named", "a version newer than installed",
-            "name it: --release 5.8.0",
-        )  # fmt: skip
+        found = f"{wanted}: its version is not known before it is staged" if wanted else (
+            "nothing is staged")  # fmt: skip
+        return CheckResult("target-version", UNKNOWN, found, "a version newer than installed",
+                           "release.stage --release VERSION")  # fmt: skip
     figures = {"installed": facts.version, "target": wanted}
     if version_key(wanted) > version_key(facts.version):
         return CheckResult("target-version", OK, f"{wanted}", f"newer than {facts.version}", "",
@@ -78,54 +78,85 @@ def console(facts: Facts) -> CheckResult:
 
 
 def web_user(facts: Facts) -> CheckResult:
-    """The owner of the files is who PHP runs as for the web."""
-    user, wanted = facts.web_user, "one user owns the files and runs PHP; not root"
+    """Who PHP runs as for the web is known, is not root, and owns config.ini.php."""
+    user, wanted = facts.web_user, "one user owns config.ini.php and runs PHP; not root"
+    site = facts.probe("site")
     if user in ("", "root"):
         return CheckResult(
-            "web-user", FAIL, f"config.ini.php belongs to {user or 'nobody known'}", wanted,
-            f"chown -R <web user> {facts.docroot}, or set web_user in config/matops.yaml",
+            "web-user", FAIL, str(site.get("web_user_why") or "it cannot be told"), wanted,
+            "set web_user in config/matops.yaml to the user that PHP runs as for the web: "
+            "console and jobs are never run as root",
         )  # fmt: skip
     running = facts.probe("web").get("running", {})
     workers = sorted({u for users in running.values() for u in users} - {"root"})
-    figures = {"web_user": user, "running": running}
+    owner = str((site.get("config_stat") or {}).get("owner", ""))
+    figures = {"web_user": user, "why": site.get("web_user_why"), "owner": owner,
+               "running": running}  # fmt: skip
     if not workers:
-        return CheckResult("web-user", UNKNOWN, f"{user} owns the files; no web server is seen",
+        return CheckResult("web-user", UNKNOWN, f"{user}; no web server is seen",
                            wanted, "start the web server, or look as root", figures)  # fmt: skip
     if user not in workers:
         return CheckResult(
-            "web-user", WARN, f"files belong to {user}, the web server runs as "
+            "web-user", WARN, f"{user} ({site.get('web_user_why')}), the web server runs as "
             f"{', '.join(workers)}", wanted,
-            "check that tmp and config can be written by who runs PHP", figures,
+            "check who runs PHP, and set web_user to it in config/matops.yaml", figures,
         )  # fmt: skip
-    return CheckResult("web-user", OK, f"{user} ({', '.join(sorted(running))})", wanted, "",
+    if owner == "root":
+        return CheckResult(
+            "web-user", WARN, f"config.ini.php belongs to root, PHP runs as {user}", wanted,
+            f"unless that is on purpose: chown {user} {facts.docroot}/config/config.ini.php",
+            figures,
+        )  # fmt: skip
+    other = f"; config.ini.php belongs to {owner}" if owner not in ("", user) else ""
+    return CheckResult("web-user", OK, f"{user} ({', '.join(sorted(running))}){other}", wanted, "",
                        figures)  # fmt: skip
 
 
 def ownership(facts: Facts) -> CheckResult:
-    """No file belongs to someone else: root-owned cache files stop the web user."""
-    seen = facts.probe("site").get("ownership")
-    wanted = f"all of {facts.web_user}"
-    if not seen or not facts.web_user:
-        return CheckResult("ownership", UNKNOWN, "could not be looked at", wanted,
-                           "give this account sudo")  # fmt: skip
-    looked, wrong = int(seen["looked"]), int(seen["wrong"])
-    blind = not facts.privileged and facts.probe("machine").get("user") != facts.web_user
-    if not wrong and blind:
-        return CheckResult("ownership", UNKNOWN, f"{looked} files are; our login may not see all",
-                           wanted, "give this account sudo", dict(seen))  # fmt: skip
-    if not wrong:
-        note = "" if seen["all"] else f" (the first {looked} looked at)"
-        return CheckResult("ownership", OK, f"{looked} files{note}", wanted, "", dict(seen))
-    examples = [f"{path} ({owner})" for path, owner in seen["examples"]]
-    hurts = [path for path, _ in seen["examples"] if path.startswith(("tmp/", "config/"))]
-    return CheckResult(
-        "ownership", FAIL if hurts else WARN,
-        f"{wrong} of {looked} belong to others: {', '.join(examples[:3])}", wanted,
-        # Matomo's own hint prints the owner the wrong way round (matomo.md §3).
-        f"chown -R --from={seen['examples'][0][1]} {facts.web_user} {facts.docroot}"
-        + ("" if hurts else " (unless the code is kept from the web user on purpose)"),
-        dict(seen),
-    )  # fmt: skip
+    """The web user owns or may write its files: root-owned cache files stop it."""
+    seen = facts.probe("ownership")
+    wanted = f"all of {facts.web_user or 'the web user'}, or writable by it"
+    folders = seen.get("folders")
+    if not folders:
+        reason = seen.get("reason") or seen.get("error") or "could not be looked at"
+        return CheckResult("ownership", UNKNOWN, str(reason), wanted,
+                           "see check web-user; then again")  # fmt: skip
+    figures = {"folders": folders}
+    looked, wrong, denied = (
+        sum(int(folder[key]) for folder in folders.values())
+        for key in ("looked", "wrong", "denied")
+    )
+    partly = [top for top, folder in folders.items() if not folder["all"]]
+    note = f"; not all of {', '.join(partly)} was looked at" if partly else ""
+    if wrong:
+        found = f"{wrong} of the first {looked}" if partly else f"{wrong} of {looked}"
+        return _not_its_own(facts, f"{found} belong to others", note, wanted)
+    if denied:
+        todo = "look as the web user: a network file system?" if facts.privileged else (
+            "give this account sudo")  # fmt: skip
+        return CheckResult("ownership", UNKNOWN, f"{looked} files are; {denied} folders could not "
+                           f"be entered{note}", wanted, todo, figures)  # fmt: skip
+    if partly:
+        return CheckResult("ownership", UNKNOWN, f"the first {looked} looked at are{note}", wanted,
+                           f"to see the rest: find {facts.docroot} ! -user {facts.web_user}",
+                           figures)  # fmt: skip
+    return CheckResult("ownership", OK, f"{looked} files", wanted, "", figures)
+
+
+def _not_its_own(facts: Facts, found: str, note: str, wanted: str) -> CheckResult:
+    folders = facts.probe("ownership")["folders"]
+    # tmp first: what is wrong there hurts now. config.ini.php has its own check, config-writable.
+    order = sorted(folders, key=lambda top: top != "tmp")
+    examples = [example for top in order for example in folders[top]["examples"]]
+    hurts = int(folders.get("tmp", {}).get("wrong", 0)) > 0
+    purpose = "" if hurts else " (unless the code is kept from the web user on purpose)"
+    # Matomo's own hint prints the owner the wrong way round (matomo.md §3).
+    todo = f"chown -R --from={examples[0][1]} {facts.web_user} {facts.docroot}{purpose}"
+    if web_user(facts).status != OK:
+        todo = f"settle check web-user first; then look at who owns these{purpose}"
+    shown = ", ".join(f"{path} ({owner})" for path, owner in examples[:3])
+    return CheckResult("ownership", FAIL if hurts else WARN, f"{found}: {shown}{note}", wanted,
+                       todo, {"folders": folders})  # fmt: skip
 
 
 def config_writable(facts: Facts) -> CheckResult:
@@ -138,6 +169,9 @@ def config_writable(facts: Facts) -> CheckResult:
     if rights is None:
         return CheckResult("config-writable", UNKNOWN, facts.preflight_error or "not asked",
                            wanted, "see the reason; then again")  # fmt: skip
+    if facts.privileged and not facts.web_user:
+        return CheckResult("config-writable", UNKNOWN, "the web user is not known", wanted,
+                           "see check web-user; then again")  # fmt: skip
     who = facts.web_user if facts.privileged else "our login"
     no = [name for name in ("config.ini.php", "config", "tmp") if not rights.get(name)]
     if not no:
