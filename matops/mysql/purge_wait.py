@@ -14,6 +14,8 @@ from matops.units import show_duration
 CAUGHT_UP = 20
 """History list length that counts as none: a busy server always has a few. It counts
 transactions, not rows: 16 were seen to hide 100,000 rows."""
+LEVEL = 8.0
+"""Seconds without the list getting shorter after which it is taken to stay so."""
 OLD_VIEW = 60
 """Seconds: an open transaction older than this is named as what holds purge back."""
 
@@ -38,13 +40,20 @@ class Purge:
 
 
 def wait(session: Session, seconds: float, stopped: Callable[[], bool]) -> Purge:
-    """Waits until purge has caught up, at most so long; not at all for an old transaction."""
-    until = time.monotonic() + seconds
+    """Waits until purge has caught up, at most so long; not for an old transaction, nor where
+    writers keep the list at a level that it does not fall below.
+    """
+    began = time.monotonic()
+    least, fell = float("inf"), began
     while True:
         history = servers.history_length(session)
         oldest = _oldest(session) if history is not None else ""
-        done = history is None or history <= CAUGHT_UP or bool(oldest)
-        if done or time.monotonic() > until or stopped():
+        now = time.monotonic()
+        if history is None or history <= CAUGHT_UP or oldest or stopped():
+            return Purge(history, oldest)
+        if history < 0.95 * least:
+            least, fell = float(history), now
+        if now - began > seconds or now - fell > LEVEL:
             return Purge(history, oldest)
         time.sleep(0.5)
 

@@ -51,7 +51,7 @@ class Size:
     tables: int = 60
 
 
-QUICK = Size(big_mb=150, idle=12.0, lock_wait=10, small_mb=16, tables=18)
+QUICK = Size(big_mb=100, idle=8.0, lock_wait=6, small_mb=16, tables=12)
 
 
 @dataclass
