@@ -33,6 +33,7 @@ def counted(server: Server, table: str) -> int:
 def test_hollow_tables_are_chosen_and_full_ones_left(server: Server, run: Run) -> None:
     hollow = data.make(server, "archive_blob", "run_hollow", 60, "scattered")
     data.make(server, "archive_blob", "run_full", 40, "none")
+    server.sql("OPTIMIZE TABLE run_full", SCHEMA)  # filling leaves gaps, too
     data.wait_purged(server)
     least = MinGain(0.3, 10 << 20)
     summary = run.go(tables=(), starts=("run_",), least=least)
@@ -54,19 +55,20 @@ def test_hollow_tables_are_chosen_and_full_ones_left(server: Server, run: Run) -
     assert "rebuilt" in next(c.why for c in second.choices if c.table == "run_hollow")
 
 
-@pytest.mark.parametrize("name", WEIRD)
-def test_unusual_names(server: Server, run: Run, name: str) -> None:
-    quoted = "`" + name.replace("`", "``") + "`"
-    server.sql(
-        f"DROP TABLE IF EXISTS {quoted}; CREATE TABLE {quoted} (a INT PRIMARY KEY);"
-        f"INSERT INTO {quoted} VALUES (1), (2)",
-        SCHEMA,
-    )
-    summary = run.go(name)
-    assert run.result(name).report.ended is Ended.DONE, run.result(name).report
-    assert run.result(name).after
-    assert counted(server, name) == 2 and summary.error() is None
-    server.sql(f"DROP TABLE {quoted}", SCHEMA)
+def test_unusual_names(server: Server, run: Run) -> None:
+    quoted = ["`" + name.replace("`", "``") + "`" for name in WEIRD]
+    for name in quoted:
+        server.sql(
+            f"DROP TABLE IF EXISTS {name}; CREATE TABLE {name} (a INT PRIMARY KEY);"
+            f"INSERT INTO {name} VALUES (1), (2)",
+            SCHEMA,
+        )
+    summary = run.go(*WEIRD)
+    for name in WEIRD:
+        assert run.result(name).report.ended is Ended.DONE, run.result(name).report
+        assert run.result(name).after and counted(server, name) == 2
+    assert summary.error() is None
+    server.sql(f"DROP TABLE {', '.join(quoted)}", SCHEMA)
 
 
 def make_odd_tables(server: Server) -> None:
