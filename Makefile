@@ -39,9 +39,10 @@ lint: setup
 	@$(BIN)/mypy
 
 # Built before the tests: minutes in silence, and in one test's time limit, otherwise.
+# Two workers, each with a host and database servers of its own: most tests wait for something.
 test: root lint
 	@$(BIN)/python -m tests.sandbox build
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: root setup
 	@$(BIN)/python -m tests.bench.check --quick

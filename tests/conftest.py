@@ -24,10 +24,16 @@ HostFactory = Callable[..., Host]
 SiteFactory = Callable[..., Site]
 
 
+def host_name() -> str:
+    """``test``; a host of its own for each further pytest worker (``pytest -n``)."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    return os.environ.get("MATOPS_TEST_HOST", "test") + ("" if worker == "0" else f"-{worker}")
+
+
 @pytest.fixture(scope="session")
 def sandbox() -> Sandbox:
     """The test host, up and pristine. Built on first use (minutes)."""
-    box = Sandbox(os.environ.get("MATOPS_TEST_HOST", "test"))
+    box = Sandbox(host_name())
     existed = box.host.exists()
     box.up()
     if existed:
