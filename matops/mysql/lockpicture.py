@@ -215,7 +215,10 @@ def _notes(server: Server) -> list[str]:
     if server.flavour == "mysql" and not server.performance_schema:
         notes.append("performance_schema is off: metadata and row locks cannot be seen, only waits")
     elif server.flavour == "mysql" and not server.metadata_locks:
-        notes.append("this account cannot read performance_schema: see db.privileges")
+        notes.append(
+            "metadata locks cannot be seen: this account cannot read performance_schema, or its "
+            "instrument wait/lock/metadata/sql/mdl is off: see db.privileges"
+        )
     if not server.process:
         notes.append(
             "without PROCESS only this account's own connections are seen, and no transactions "
