@@ -27,6 +27,7 @@ class Why(enum.Enum):
     NOT = ""
     START = "clients piled up behind its start"
     COMMIT = "clients piled up behind its commit"
+    FLUSH = "clients piled up behind a FLUSH that waits for it"
     STOP = "told to stop"
     LOAD = "the server's load is critical"
     SPACE = "the disk is filling up"
@@ -137,6 +138,9 @@ class Attempt:
             self._cancel(Why.START)
         elif verdict is Verdict.CANCEL_COMMIT:
             self._cancel(Why.COMMIT)
+        elif verdict is Verdict.CANCEL_FLUSH:
+            self.blockers += [b for b in [sight.flush] if b and b not in self.blockers]
+            self._cancel(Why.FLUSH, sight.flush)
         elif verdict is Verdict.KILL_IDLE:
             self._end_idle()
         elif time.monotonic() - self._second >= 1:
@@ -178,8 +182,8 @@ class Attempt:
             "phase": sight.state,
             "share": round(self.progress.share, 3),
             "eta": None if eta is None else round(eta, 1),
-            "waiters": len(sight.waiters),
-            "oldest_wait": round(sight.oldest, 2),
+            "waiters": len(sight.waiters) + len(sight.behind),
+            "oldest_wait": round(max([sight.oldest, *(w.age for w in sight.behind)]), 2),
             "row_log": self.progress.row_log,
         }
 

@@ -158,7 +158,7 @@ class Rebuilder:
         if error is None:
             return Ended.DONE, ""  # a cancel that came too late included
         copied = attempt.guard.copied
-        if why in (Why.START, Why.COMMIT) or error.number == codes.LOCK_TIMEOUT:
+        if why in (Why.START, Why.COMMIT, Why.FLUSH) or error.number == codes.LOCK_TIMEOUT:
             report.lost_copies += copied
             lost = f", {running.seconds:.0f} s of copying lost" if copied else ""
             return Ended.BLOCKED, f"{why.value or 'lock wait timeout of the session'}{lost}"
