@@ -67,7 +67,11 @@ class Monitor:
             return question(self._session)
         except (ConnectionCut, NotReachable):
             self._drop()
+        try:
             return question(self._session) if self._connect() and self._session else None
+        except (ConnectionCut, NotReachable):  # a slow answer, or a link that comes and goes
+            self._drop()
+            return None
 
     def must(self, question: Callable[[Session], Answer], patience: float = 30.0) -> Answer:
         """As ``ask``, waiting for the link to come back. Raises ConnectionCut after patience."""

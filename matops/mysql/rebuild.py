@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import time
 from collections.abc import Mapping
@@ -144,7 +145,8 @@ class Rebuilder:
         try:
             why = attempt.run()
         except BaseException:
-            self.monitor.kill(running.id)  # never leave it running unguarded
+            with contextlib.suppress(DatabaseError):
+                self.monitor.kill(running.id)  # never leave it running unguarded
             raise
         finally:
             running.close()
@@ -185,7 +187,7 @@ def classify(error: DatabaseError, why: Why, detail: str) -> tuple[Ended, str]:
     if number in codes.NO_TABLE:
         return Ended.LEFT, "the table is gone: it was dropped meanwhile"
     if number == codes.INTERRUPTED:
-        return Ended.FAILED, "somebody else cancelled the statement on the server"
+        return Ended.FAILED, "somebody else cancelled the statement, or the server was shut down"
     return Ended.FAILED, error.what
 
 
