@@ -169,7 +169,11 @@ class Attempt:
             self._warned = True
             self.hooks.tell("row_log", used=self.progress.row_log)
         for why, ask in ((Why.LOAD, self.hooks.critical), (Why.SPACE, self.hooks.disk)):
-            reason = ask()
+            if why is Why.LOAD and (sight.waiters or sight.behind):
+                continue  # they run because they wait for us: the guard's to judge, not the load's
+            reason = ""
+            with contextlib.suppress(MatopsError):  # not to be known now is no reason to cancel
+                reason = ask()
             if reason:
                 self._cancel(why, reason)
                 return
