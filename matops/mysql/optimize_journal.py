@@ -21,6 +21,9 @@ from matops.errors import Locked, MatopsError
 from matops.units import utc_now
 
 VERSION = 1
+GOES_ON = 7 * 24.0
+"""Hours for which a table counts as done by the run that is gone on with. A nightly window may
+never come to the end of a run (one table does not fit): the others are looked at again then."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,9 @@ class Past:
 
     def done_in_this_run(self, table: str) -> bool:
         """Was it done by the unfinished run that is gone on with?"""
-        return bool(self.run) and self.done.get(table, {}).get("run") == self.run
+        hours = self.hours_since(table)
+        same = bool(self.run) and self.done.get(table, {}).get("run") == self.run
+        return same and hours is not None and hours < GOES_ON
 
     def hours_since(self, table: str) -> Optional[float]:
         """Hours since its last rebuild by us; None where there was none."""
