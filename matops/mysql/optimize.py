@@ -18,14 +18,18 @@ from matops.mysql.guard import KILL_IDLE
 from matops.mysql.monitor import Monitor
 from matops.mysql.optimize_journal import OptimizeJournal, Past
 from matops.mysql.rebuild import Ended, Report
+from matops.mysql.running import LOCK_TIMEOUT
 from matops.mysql.server import Server
-from matops.mysql.session import Address, Session
+from matops.mysql.session import Address, DatabaseError, Session
 from matops.mysql.sources import Entry, Sources
 from matops.mysql.summary import Result, Summary
 from matops.mysql.treatments import LEFT, Treatment
 from matops.mysql.window import seconds_for
 from matops.mysql.work import ROW_LOG, Options, Worker
 from matops.units import show_size
+
+_LOOK = {"lock_wait_timeout": 5}
+"""Choosing never waits long for anybody's LOCK TABLES: the default is a year."""
 
 
 class Optimize:
@@ -69,6 +73,8 @@ class Optimize:
         decision = binlog.decide(self.server, self.options.binlog, may_skip, may_local)
         variables: dict[str, Union[int, float, str]] = {
             "lock_wait_timeout": self.options.policy.backstop,
+            # A strict mode refuses to rebuild a table that has old defaults ('0000-00-00': 1067).
+            "sql_mode": "NO_ENGINE_SUBSTITUTION",
             **galera,
         }
         if self.server.flavour == "mariadb":
@@ -114,7 +120,7 @@ class Optimize:
     # Choosing
 
     def _choose(self) -> list[Choice]:
-        with Session(self.address, timeout=600) as session:
+        with Session(self.address, timeout=600, variables=_LOOK) as session:
             if session.flavour == "mysql":
                 servers.allowed(session, "statistics_fresh")
             entries = self.sources.entries(session)
@@ -143,13 +149,19 @@ class Optimize:
         if entry.file_bytes is not None and entry.file_bytes < least.size:
             why = f"its file has only {show_size(entry.file_bytes)}, less than {least.shown}"
             return Choice(entry.name, False, why, Treatment(LEFT, why), entry.file_bytes)
-        shape = treatments.look(session, self.address.schema, entry.name)
-        if shape is None:
-            return Choice(entry.name, False, "dropped meanwhile", Treatment(LEFT, "dropped"))
-        treatment = treatments.choose(shape, self.options.how, system_space=entry.shared_space)
         estimate: Optional[Estimate] = None
-        if treatment.how != LEFT and not self.past.done_in_this_run(entry.name):
-            estimate = self.sources.estimate(session, entry.name)
+        try:
+            shape = treatments.look(session, self.address.schema, entry.name)
+            if shape is None:
+                return Choice(entry.name, False, "dropped meanwhile", Treatment(LEFT, "dropped"))
+            treatment = treatments.choose(shape, self.options.how, system_space=entry.shared_space)
+            if treatment.how != LEFT and not self.past.done_in_this_run(entry.name):
+                estimate = self.sources.estimate(session, entry.name)
+        except DatabaseError as error:
+            if error.number != LOCK_TIMEOUT:
+                raise
+            why = "somebody holds it locked: it could not be looked at"
+            return Choice(entry.name, False, why, Treatment(LEFT, why), entry.file_bytes or 0)
         choice = choose.weigh(
             entry.name, treatment, estimate, least, self.past,
             named=entry.name in self.options.tables, index_bytes=shape.index_bytes,
@@ -175,6 +187,9 @@ class Optimize:
             self.tell("table", table=choice.table, position=position + 1, of=len(order),
                       before=choice.file_bytes, predicted=choice.predicted,
                       seconds=seconds_for(choice.file_bytes, self.rate))  # fmt: skip
+            left = self.options.window.left
+            needs = seconds_for(choice.file_bytes, self.rate)
+            self.worker.leeway = None if left is None else max(left - needs, 0.0)
             result = self.worker.rebuild(choice)
             self.summary.add(result)
             if result.report.ended is Ended.DONE:
@@ -196,10 +211,12 @@ class Optimize:
 
     def _why_not_now(self, choice: Choice) -> Optional[tuple[Ended, str]]:
         late = self.options.window.why_not(choice.file_bytes, self.rate)
+        if not late:
+            self._overload = self._overload or self._pause()
+            late = self.options.window.why_not(choice.file_bytes, self.rate)
         if late:
             self.summary.postponed = True
             return Ended.LEFT, late
-        self._overload = self._overload or self._pause()
         if self._overload:
             self.summary.postponed = True
             return Ended.BLOCKED, self._overload

@@ -134,7 +134,8 @@ class Rebuilder:
         try:
             running = Running(self.address, text, self.variables)
         except DatabaseError as error:
-            return Ended.FAILED, error.line()
+            full = error.number in codes.NO_CONNECTION_FREE  # a peak of load: it passes
+            return (Ended.BLOCKED if full else Ended.FAILED), error.what
         watcher = Watcher(
             self.address.schema, table, running.id,
             performance_schema=self.performance_schema, sees_all=self.sees_all,

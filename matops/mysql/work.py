@@ -79,6 +79,8 @@ class Worker:
     tell: Tell
     stop: Stop
     run_id: str = ""
+    leeway: Optional[float] = None
+    """Seconds by which the next table may start later and still end in time; None = any."""
     _stages: bool = False
 
     def __post_init__(self) -> None:
@@ -114,7 +116,7 @@ class Worker:
         rebuilder = Rebuilder(
             self.address, self.monitor, self.options.policy,
             self.hooks(choice.table, choice.predicted or 0), self.gate.look, self.variables,
-            self._sees_locks, self.server.process, self.options.patience,
+            self._sees_locks, self.server.process, self._patience,
             lambda id: self._write_begin(begun, id),
         )  # fmt: skip
         part = Part(self.decision.statement(part.statement), part.partition)
@@ -123,6 +125,11 @@ class Worker:
             self.tell("lost", table=choice.table, reason=report.reason)
             settled = self.settle(begun)
             report.ended, report.reason = settled.ended, f"{report.reason}; {settled.reason}"
+
+    @property
+    def _patience(self) -> float:
+        most = self.options.patience
+        return most if self.leeway is None else min(most, self.leeway)
 
     def _verify(self, choice: Choice, result: Result) -> None:
         """Reads the effect back: exit codes and OK rows are not enough."""
