@@ -38,6 +38,8 @@ class Statement(Protocol):
     """What is watched: one of ours, or one that an earlier run left running."""
 
     id: int
+    tag: str
+    """What its text begins with, as a comment: by this it is found, and cancelled."""
 
     def wait(self, seconds: float) -> bool:
         """Waits at most so long; True once it has ended."""
@@ -203,5 +205,5 @@ class Attempt:
     def _kill(self) -> None:
         # Where the link is down now, the next look tries again.
         with contextlib.suppress(DatabaseError):
-            if self.monitor.kill(self.statement.id):
+            if self.monitor.kill(self.statement.tag):
                 self._cancelled_at = time.monotonic()

@@ -36,6 +36,8 @@ class Begun:
     connection_id: int
     created: str
     before_bytes: Optional[int]
+    partition: str = ""
+    """The one that was under work; '' = the whole table."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def replay(lines: Iterator[dict[str, Any]]) -> Past:
             begun = Begun(
                 table, str(line["run"]), str(line.get("tag", "")),
                 int(line.get("connection_id") or 0), str(line.get("created") or ""),
-                line.get("before"),
+                line.get("before"), str(line.get("partition") or ""),
             )  # fmt: skip
         elif event in ("done", "left", "failed"):
             begun = None

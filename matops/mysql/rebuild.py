@@ -97,7 +97,7 @@ class Rebuilder:
             if not self._wait_for_clear(table, until, report, blocked):
                 return report
             report.attempts += 1
-            ended, reason = self._try(table, text, progress(), report)
+            ended, reason = self._try(table, text, tag, progress(), report)
             if ended is not Ended.BLOCKED:
                 report.ended, report.reason = ended, reason
                 return report
@@ -130,9 +130,10 @@ class Rebuilder:
         finally:
             report.waited += time.monotonic() - began
 
-    def _try(self, table: str, text: str, progress: Progress, report: Report) -> tuple[Ended, str]:
+    def _try(self, table: str, text: str, tag: str, progress: Progress, report: Report
+             ) -> tuple[Ended, str]:  # fmt: skip
         try:
-            running = Running(self.address, text, self.variables)
+            running = Running(self.address, text, self.variables, tag)
         except DatabaseError as error:
             full = error.number in codes.NO_CONNECTION_FREE  # a peak of load: it passes
             return (Ended.BLOCKED if full else Ended.FAILED), error.what
@@ -147,7 +148,7 @@ class Rebuilder:
             why = attempt.run()
         except BaseException:
             with contextlib.suppress(DatabaseError):
-                self.monitor.kill(running.id)  # never leave it running unguarded
+                self.monitor.kill(tag)  # never leave it running unguarded
             raise
         finally:
             running.close()

@@ -26,11 +26,15 @@ class Running:
     """
 
     def __init__(
-        self, address: Address, text: str, variables: Mapping[str, Union[int, float, str]]
+        self,
+        address: Address,
+        text: str,
+        variables: Mapping[str, Union[int, float, str]],
+        tag: str = "",
     ) -> None:
         self.session = Session(address, timeout=None, variables=variables)
         self.id = self.session.connection_id
-        self.text = text
+        self.text, self.tag = text, tag
         self.rows: list[Row] = []
         self.error: Optional[DatabaseError] = None
         self._done = threading.Event()

@@ -117,7 +117,7 @@ class Worker:
             self.address, self.monitor, self.options.policy,
             self.hooks(choice.table, choice.predicted or 0), self.gate.look, self.variables,
             self._sees_locks, self.server.process, self._patience,
-            lambda id: self._write_begin(begun, id),
+            lambda id: self._write_begin(begun, id, part.partition),
         )  # fmt: skip
         part = Part(self.decision.statement(part.statement), part.partition)
         rebuilder.rebuild(choice.table, part, tag, lambda: self._progress(shape, choice), report)
@@ -171,9 +171,10 @@ class Worker:
             after=result.after, seconds=round(report.seconds, 2), reason=report.reason,
         )  # fmt: skip
 
-    def _write_begin(self, begun: Begun, id: int) -> None:
+    def _write_begin(self, begun: Begun, id: int, partition: str) -> None:
         self.journal.write("begin", begun.run, table=begun.table, tag=begun.tag, connection_id=id,
-                           created=begun.created, before=begun.before_bytes)  # fmt: skip
+                           created=begun.created, before=begun.before_bytes,
+                           partition=partition)  # fmt: skip
 
     @property
     def _sees_locks(self) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 import pytest
 
 from matops.mysql import session as sessions
+from matops.mysql import settle
 from matops.mysql.monitor import Monitor
-from matops.mysql.session import Address, ConnectionCut, Session
+from matops.mysql.session import Address, ConnectionCut, DatabaseError, Session
+from tests.db.optimize_kit import beside, wait_for
 from tests.db.servers import Server
 
 
@@ -24,6 +27,23 @@ def test_an_answer_that_fails_twice_is_waited_for(server: Server) -> None:
 
         assert monitor.ask(question) is None
         assert monitor.must(question, 5) == 1 and len(set(asked)) == 3
+
+
+def test_only_a_statement_with_our_tag_is_cancelled(server: Server) -> None:
+    """After a restart, or behind a proxy, a connection's number is somebody else's."""
+    tag = "matops.optimize r1 abc"
+    with Monitor(server.address(schema="matomo")) as monitor, Session(server.address()) as ours:
+
+        def work() -> None:
+            with contextlib.suppress(DatabaseError):  # MariaDB raises, MySQL's SLEEP() returns
+                ours.run(f"/* {tag} */ SELECT SLEEP(5)")
+
+        thread = beside(work)
+        wait_for(lambda: monitor.must(lambda s: settle.find(s.rows, tag)))
+        assert monitor.kill("matops.optimize r1 abd") is False and thread.is_alive()
+        assert monitor.kill(tag) is True
+        thread.join(3)
+        assert not thread.is_alive() and monitor.kill(tag) is False
 
 
 def test_our_idle_connections_stay(mysql: Server) -> None:
