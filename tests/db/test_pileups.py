@@ -24,12 +24,11 @@ TABLE = "pileup"
 WRITE = f"UPDATE {TABLE} SET ts_archived = NOW() WHERE idarchive = 11"
 
 
-@pytest.fixture
-def run(server: Server, tmp_path: Path) -> Run:
+def prepared(server: Server, folder: Path) -> Run:
     """On a table whose copy takes a second or two."""
     if not server.sql(f"SHOW TABLES LIKE '{TABLE}'", SCHEMA):
-        data.make(server, "archive_blob", TABLE, {"mariadb": 60, "mysql": 25}[server.flavour])
-    return Run(server.address(schema=SCHEMA), tmp_path)
+        data.make(server, "archive_blob", TABLE, {"mariadb": 150, "mysql": 40}[server.flavour])
+    return Run(server.address(schema=SCHEMA), folder)
 
 
 class Victim:
@@ -49,10 +48,11 @@ class Victim:
         self._connection.close()
 
 
-def test_a_flush_that_waits_for_the_copy(server: Server, run: Run) -> None:
+def test_a_flush_that_waits_for_the_copy(server: Server, tmp_path: Path) -> None:
     """All writers of the server wait behind it, for hours; on MySQL all clients of the table, even
     behind the one without a lock."""
     flush = {"mariadb": "FLUSH TABLES WITH READ LOCK", "mysql": "FLUSH TABLES"}[server.flavour]
+    run = prepared(server, tmp_path)
     victims: list[Victim] = []
 
     def backup() -> None:
@@ -65,20 +65,19 @@ def test_a_flush_that_waits_for_the_copy(server: Server, run: Run) -> None:
         victims.append(Victim(server, WRITE))
 
     thread = beside(backup)
-    run.go(TABLE, policy=Policy(commit=0.4), patience=0)
+    run.go(TABLE, policy=Policy(commit=0.2), patience=0)
     thread.join()
     for victim in victims:
         victim.thread.join()
     report = run.result(TABLE).report
     assert report.ended is Ended.BLOCKED and "FLUSH" in report.reason, report
     assert report.blockers and report.blockers[0].startswith(flush)
-    assert 0.3 < report.lock_stall < 2.5 and victims[1].seconds < 3
+    assert 0.2 < report.lock_stall < 2.5 and victims[1].seconds < 3
 
 
 def test_a_backup_at_the_commit(mariadb: Server, tmp_path: Path) -> None:
     """MariaDB waits for the end of the backup's stage with the table's lock in its hand."""
-    data.make(mariadb, "archive_blob", TABLE, 20)
-    run = Run(mariadb.address(schema=SCHEMA), tmp_path)
+    run = prepared(mariadb, tmp_path)
     held: list[Any] = []
 
     def backup() -> None:
@@ -90,7 +89,7 @@ def test_a_backup_at_the_commit(mariadb: Server, tmp_path: Path) -> None:
         held.append(Victim(mariadb, WRITE))
 
     thread = beside(backup)
-    run.go(TABLE, policy=Policy(commit=0.4), patience=0)
+    run.go(TABLE, policy=Policy(commit=0.2), patience=0)
     thread.join()
     held[1].thread.join()
     held[0].close()

@@ -10,6 +10,7 @@ import pytest
 
 from matops.errors import Refused, UsageError
 from matops.mysql import binlog, throttle, watch, window
+from matops.mysql.blind_spots import blind_spots
 from matops.mysql.choose import MinGain, in_order, parse_min_gain, weigh
 from matops.mysql.fragmentation import Estimate
 from matops.mysql.gate import Clear
@@ -26,7 +27,6 @@ from matops.mysql.guard import (
 )
 from matops.mysql.idle import may_end
 from matops.mysql.locks import Holder
-from matops.mysql.optimize import blind_spots
 from matops.mysql.optimize_journal import Past, replay
 from matops.mysql.server import Server
 from matops.mysql.space import Need, Room, need, why_not
