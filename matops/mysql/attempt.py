@@ -27,6 +27,7 @@ class Why(enum.Enum):
     NOT = ""
     START = "clients piled up behind its start"
     COMMIT = "clients piled up behind its commit"
+    FLUSH = "clients piled up behind a FLUSH that waits for it"
     STOP = "told to stop"
     LOAD = "the server's load is critical"
     SPACE = "the disk is filling up"
@@ -37,6 +38,8 @@ class Statement(Protocol):
     """What is watched: one of ours, or one that an earlier run left running."""
 
     id: int
+    tag: str
+    """What its text begins with, as a comment: by this it is found, and cancelled."""
 
     def wait(self, seconds: float) -> bool:
         """Waits at most so long; True once it has ended."""
@@ -137,6 +140,9 @@ class Attempt:
             self._cancel(Why.START)
         elif verdict is Verdict.CANCEL_COMMIT:
             self._cancel(Why.COMMIT)
+        elif verdict is Verdict.CANCEL_FLUSH:
+            self.blockers += [b for b in [sight.flush] if b and b not in self.blockers]
+            self._cancel(Why.FLUSH, sight.flush)
         elif verdict is Verdict.KILL_IDLE:
             self._end_idle()
         elif time.monotonic() - self._second >= 1:
@@ -165,7 +171,11 @@ class Attempt:
             self._warned = True
             self.hooks.tell("row_log", used=self.progress.row_log)
         for why, ask in ((Why.LOAD, self.hooks.critical), (Why.SPACE, self.hooks.disk)):
-            reason = ask()
+            if why is Why.LOAD and (sight.waiters or sight.behind):
+                continue  # they run because they wait for us: the guard's to judge, not the load's
+            reason = ""
+            with contextlib.suppress(MatopsError):  # not to be known now is no reason to cancel
+                reason = ask()
             if reason:
                 self._cancel(why, reason)
                 return
@@ -178,8 +188,8 @@ class Attempt:
             "phase": sight.state,
             "share": round(self.progress.share, 3),
             "eta": None if eta is None else round(eta, 1),
-            "waiters": len(sight.waiters),
-            "oldest_wait": round(sight.oldest, 2),
+            "waiters": len(sight.waiters) + len(sight.behind),
+            "oldest_wait": round(max([sight.oldest, *(w.age for w in sight.behind)]), 2),
             "row_log": self.progress.row_log,
         }
 
@@ -195,5 +205,5 @@ class Attempt:
     def _kill(self) -> None:
         # Where the link is down now, the next look tries again.
         with contextlib.suppress(DatabaseError):
-            if self.monitor.kill(self.statement.id):
+            if self.monitor.kill(self.statement.tag):
                 self._cancelled_at = time.monotonic()

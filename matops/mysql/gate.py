@@ -21,6 +21,7 @@ from matops.mysql.session import Address, DatabaseError, Session
 
 OLD = 1.0
 """Seconds from which on a holder counts: younger ones are statements that are just running."""
+_STALE = 10.0  # seconds after which the probe's connection is made anew
 _TRIES = 15  # probes within a second: a table in use is free between two statements
 
 
@@ -55,6 +56,7 @@ class Gate:
         self._holders = holders
         self._may_probe = flavour == "mariadb"
         self._probe: Optional[Session] = None
+        self._used = 0.0
 
     def look(self, table: str) -> Clear:
         """Now. Raises nothing: what cannot be asked is not known."""
@@ -70,9 +72,13 @@ class Gate:
         return Clear(["somebody (who: needs the plugin metadata_lock_info)"], sure=False)
 
     def _probed(self, table: str) -> Optional[bool]:
+        if time.monotonic() - self._used > _STALE:
+            self.close()
+        self._used = time.monotonic()
         try:
             if self._probe is None:
-                variables = {"lock_wait_timeout": 0}
+                # Should the link break between LOCK and UNLOCK, the server lets go soon.
+                variables = {"lock_wait_timeout": 0, "wait_timeout": 3 * int(_STALE)}
                 self._probe = Session(self._address, timeout=5, variables=variables)
             for _ in range(_TRIES):
                 if self._once(self._probe, table):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
@@ -12,6 +13,14 @@ from matops.mysql.server import Server
 from matops.mysql.session import AccessDenied, Row, Session
 
 METADATA, ROWS = "metadata", "row"
+
+_OTHERS = (
+    "Waiting for table flush", "Waiting for global read lock", "Waiting for commit lock",
+    "Waiting for backup lock", "User lock",
+)  # fmt: skip
+"""States of other waits: behind a FLUSH, a backup, a GET_LOCK."""
+_STOPS_WRITERS = re.compile(r"BACKUP_(?:FTWRL|BLOCK|WAIT)")
+_FLUSH = re.compile(r"\s*(?:/\*.*?\*/\s*)*(?:FLUSH|BACKUP)\b", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -114,12 +123,45 @@ def _metadata_waits(session: Session, server: Server, everybody: dict[int, Who])
             (int(row["id"]), _object(row), mode_name(str(row["mode"])))
             for row in rows if row["pending"]
         ]  # fmt: skip
-        return [_wait(number, thing, mode, rows, asked, everybody) for number, thing, mode in asked]
+        found = [
+            _wait(number, thing, mode, rows, asked, everybody) for number, thing, mode in asked
+        ]
+        return [*found, *_other_waits(everybody, [], {number for number, _, _ in asked})]
     waiting = [who for who in everybody.values() if who.state.startswith(locks.WAITING)]
     if server.metadata_locks == "plugin":
         rows = session.rows("metadata_locks")
-        return _by_their_text(waiting, rows, everybody)
-    return [_suspects(who, everybody, server) for who in waiting]
+        tables = [row for row in rows if row["kind"] == "TABLE"]
+        found = _by_their_text(waiting, tables, everybody)
+        return [*found, *_other_waits(everybody, rows, set())]
+    found = [_suspects(who, everybody, server) for who in waiting]
+    return [*found, *_other_waits(everybody, [], set())]
+
+
+def _other_waits(everybody: dict[int, Who], rows: list[Row], known: set[int]) -> list[Wait]:
+    """Waits that are told by their state only. ``rows``: MariaDB's held locks, where visible."""
+    waiting = [w for w in everybody.values() if w.id not in known and w.state.startswith(_OTHERS)]
+    return [
+        Wait(METADATA, w.state.replace("Waiting for ", ""), w, "?",
+             _held_up_by(w, waiting, everybody, rows))
+        for w in waiting
+    ]  # fmt: skip
+
+
+def _held_up_by(
+    who: Who, waiting: list[Who], everybody: dict[int, Who], rows: list[Row]
+) -> list[Blocker]:
+    """A FLUSH waits for whoever works; the others for who has flushed, or for a waiting FLUSH."""
+    flushes = bool(_FLUSH.match(who.statement))
+    held = {int(row["id"]): mode_name(str(row["mode"])) for row in rows if row["kind"] == "BACKUP"}
+    found = [
+        Blocker(everybody.get(id, Who(id)), mode)
+        for id, mode in held.items()
+        if id != who.id and "backup" in who.state and (flushes or _STOPS_WRITERS.search(mode))
+    ]
+    if found or flushes or who.state == "User lock":
+        return found
+    before = [w for w in waiting if w.state == who.state and _FLUSH.match(w.statement)]
+    return [Blocker(w, "FLUSH", waits_too=True) for w in before]
 
 
 def _wait(
@@ -136,7 +178,11 @@ def _wait(
             found.setdefault(holder, Blocker(everybody.get(holder, Who(holder)), held))
     if not found:
         for other, what, wanted in asked:
-            if other != number and what == thing and wanted in mdlmodes.STRONG:
+            strong = wanted in mdlmodes.STRONG or (wanted, mode) == (
+                "SHARED",
+                "INTENTION_EXCLUSIVE",
+            )
+            if other != number and what == thing and strong:
                 who = everybody.get(other, Who(other))
                 found.setdefault(other, Blocker(who, wanted, waits_too=True))
     return Wait(METADATA, thing, everybody.get(number, Who(number)), mode, list(found.values()))
@@ -215,7 +261,10 @@ def _notes(server: Server) -> list[str]:
     if server.flavour == "mysql" and not server.performance_schema:
         notes.append("performance_schema is off: metadata and row locks cannot be seen, only waits")
     elif server.flavour == "mysql" and not server.metadata_locks:
-        notes.append("this account cannot read performance_schema: see db.privileges")
+        notes.append(
+            "metadata locks cannot be seen: this account cannot read performance_schema, or its "
+            "instrument wait/lock/metadata/sql/mdl is off: see db.privileges"
+        )
     if not server.process:
         notes.append(
             "without PROCESS only this account's own connections are seen, and no transactions "

@@ -14,10 +14,10 @@ _SHORT = {
     "SHARED_READ_ONLY": "SRO", "SHARED_NO_WRITE": "SNW", "SHARED_NO_READ_WRITE": "SNRW",
     "EXCLUSIVE": "X",
 }  # fmt: skip
-_ALL = frozenset("S SH SR SW SWLP SU SRO SNW SNRW X".split())
+_ALL = frozenset("S SH SR SW SWLP SU SRO SNW SNRW X IX".split())
 # What is asked for waits for any of these that another connection holds.
 _WAITS_FOR = {
-    "S": frozenset("X".split()),
+    "S": frozenset("X IX".split()),  # IX: of a schema or the whole server, where S is a FLUSH's
     "SH": frozenset("X".split()),
     "SR": frozenset("SNRW X".split()),
     "SW": frozenset("SRO SNW SNRW X".split()),

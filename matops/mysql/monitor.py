@@ -67,7 +67,11 @@ class Monitor:
             return question(self._session)
         except (ConnectionCut, NotReachable):
             self._drop()
+        try:
             return question(self._session) if self._connect() and self._session else None
+        except (ConnectionCut, NotReachable):  # a slow answer, or a link that comes and goes
+            self._drop()
+            return None
 
     def must(self, question: Callable[[Session], Answer], patience: float = 30.0) -> Answer:
         """As ``ask``, waiting for the link to come back. Raises ConnectionCut after patience."""
@@ -84,9 +88,20 @@ class Monitor:
                 )
             time.sleep(0.3)
 
-    def kill(self, connection_id: int) -> bool:
-        """Cancels the statement of that connection, over a fresh link if need be."""
-        return bool(self.ask(lambda session: (session.kill_query(connection_id),)))
+    def kill(self, tag: str) -> bool:
+        """Cancels the statement with that tag, over a fresh link if need be.
+
+        By its tag, not by the number of its connection: after the server was restarted, or behind
+        a proxy, that number is somebody else's.
+        """
+        prefix = f"/* {tag} */"
+
+        def cancel(session: Session) -> bool:
+            rows = session.rows("statement_tagged", (prefix, prefix))
+            killed = [session.kill_query(int(row["id"])) for row in rows]
+            return any(killed)
+
+        return bool(self.ask(cancel))
 
     def _connect(self) -> bool:
         if time.monotonic() < self._retry_at:

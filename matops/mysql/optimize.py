@@ -6,26 +6,31 @@ import secrets
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Optional, Union
 
 from matops.errors import Refused, UsageError
-from matops.mysql import binlog, choose, locks, purge_wait, space, throttle, treatments
+from matops.mysql import binlog, choose, purge_wait, space, throttle, treatments
 from matops.mysql import server as servers
 from matops.mysql.attempt import Stop, Tell
+from matops.mysql.blind_spots import blind_spots
 from matops.mysql.choose import Choice
 from matops.mysql.fragmentation import Estimate
-from matops.mysql.guard import KILL_IDLE
 from matops.mysql.monitor import Monitor
 from matops.mysql.optimize_journal import OptimizeJournal, Past
 from matops.mysql.rebuild import Ended, Report
+from matops.mysql.running import LOCK_TIMEOUT
 from matops.mysql.server import Server
-from matops.mysql.session import Address, Session
+from matops.mysql.session import Address, ConnectionCut, DatabaseError, Session
 from matops.mysql.sources import Entry, Sources
 from matops.mysql.summary import Result, Summary
 from matops.mysql.treatments import LEFT, Treatment
-from matops.mysql.window import seconds_for
+from matops.mysql.window import Window, seconds_for
 from matops.mysql.work import ROW_LOG, Options, Worker
 from matops.units import show_size
+
+_LOOK = {"lock_wait_timeout": 5}
+"""Choosing never waits long for anybody's LOCK TABLES: the default is a year."""
 
 
 class Optimize:
@@ -58,8 +63,11 @@ class Optimize:
             self.tell("choices", choices=self.summary.choices, server=self.server.shown,
                       window=self.options.window.shown,
                       binlog=self.worker.decision.why)  # fmt: skip
-            if not self.options.dry_run:
-                self._do(choose.in_order(self.summary.choices))
+            order = choose.in_order(self.summary.choices)
+            if self.options.dry_run:
+                self._foresee(order)
+            else:
+                self._do(order)
         return self.summary
 
     def _worker(self) -> Worker:
@@ -69,6 +77,8 @@ class Optimize:
         decision = binlog.decide(self.server, self.options.binlog, may_skip, may_local)
         variables: dict[str, Union[int, float, str]] = {
             "lock_wait_timeout": self.options.policy.backstop,
+            # A strict mode refuses to rebuild a table that has old defaults ('0000-00-00': 1067).
+            "sql_mode": "NO_ENGINE_SUBSTITUTION",
             **galera,
         }
         if self.server.flavour == "mariadb":
@@ -114,7 +124,7 @@ class Optimize:
     # Choosing
 
     def _choose(self) -> list[Choice]:
-        with Session(self.address, timeout=600) as session:
+        with Session(self.address, timeout=600, variables=_LOOK) as session:
             if session.flavour == "mysql":
                 servers.allowed(session, "statistics_fresh")
             entries = self.sources.entries(session)
@@ -130,6 +140,13 @@ class Optimize:
 
     def _all_there(self, entries: Sequence[Entry]) -> None:
         names = {entry.name for entry in entries}
+        for start in () if self.options.tables else self.options.starts:
+            if not any(name.startswith(start) for name in names):
+                raise UsageError(
+                    f"no table of {self.address.schema} begins with {start}",
+                    state="Nothing was changed",
+                    next="db.sizes lists tables and families",
+                )
         missing = [name for name in self.options.tables if name not in names]
         if missing:
             raise UsageError(
@@ -143,13 +160,19 @@ class Optimize:
         if entry.file_bytes is not None and entry.file_bytes < least.size:
             why = f"its file has only {show_size(entry.file_bytes)}, less than {least.shown}"
             return Choice(entry.name, False, why, Treatment(LEFT, why), entry.file_bytes)
-        shape = treatments.look(session, self.address.schema, entry.name)
-        if shape is None:
-            return Choice(entry.name, False, "dropped meanwhile", Treatment(LEFT, "dropped"))
-        treatment = treatments.choose(shape, self.options.how, system_space=entry.shared_space)
         estimate: Optional[Estimate] = None
-        if treatment.how != LEFT and not self.past.done_in_this_run(entry.name):
-            estimate = self.sources.estimate(session, entry.name)
+        try:
+            shape = treatments.look(session, self.address.schema, entry.name)
+            if shape is None:
+                return Choice(entry.name, False, "dropped meanwhile", Treatment(LEFT, "dropped"))
+            treatment = treatments.choose(shape, self.options.how, system_space=entry.shared_space)
+            if treatment.how != LEFT and not self.past.done_in_this_run(entry.name):
+                estimate = self.sources.estimate(session, entry.name)
+        except DatabaseError as error:
+            if error.number != LOCK_TIMEOUT:
+                raise
+            why = "somebody holds it locked: it could not be looked at"
+            return Choice(entry.name, False, why, Treatment(LEFT, why), entry.file_bytes or 0)
         choice = choose.weigh(
             entry.name, treatment, estimate, least, self.past,
             named=entry.name in self.options.tables, index_bytes=shape.index_bytes,
@@ -167,15 +190,16 @@ class Optimize:
             if self.stop.reason:
                 self.summary.add(Result(choice, Report(Ended.STOPPED, self.stop.reason)))
                 continue
-            why = self._why_not_now(choice)
-            if why:
-                self.summary.add(Result(choice, Report(*why)))
-                self.tell("skipped", table=choice.table, why=why[1])
+            try:
+                result = self._one(choice, position, len(order))
+            except ConnectionCut as error:
+                # What was done before is told all the same, and nothing else is tried.
+                ended = Ended.UNKNOWN if self.journal.past().begun else Ended.BLOCKED
+                self.summary.postponed = True
+                self.summary.add(Result(choice, Report(ended, error.what)))
+                break
+            if result is None:
                 continue
-            self.tell("table", table=choice.table, position=position + 1, of=len(order),
-                      before=choice.file_bytes, predicted=choice.predicted,
-                      seconds=seconds_for(choice.file_bytes, self.rate))  # fmt: skip
-            result = self.worker.rebuild(choice)
             self.summary.add(result)
             if result.report.ended is Ended.DONE:
                 self._rates.append((choice.file_bytes, max(result.report.seconds, 0.01)))
@@ -187,6 +211,35 @@ class Optimize:
         if not (self.stop.reason or self.summary.postponed or unknown):
             self.journal.write("end", self.worker.run_id)
 
+    def _one(self, choice: Choice, position: int, of: int) -> Optional[Result]:
+        why = self._why_not_now(choice)
+        if why:
+            self.summary.add(Result(choice, Report(*why)))
+            self.tell("skipped", table=choice.table, why=why[1])
+            return None
+        needs = seconds_for(choice.file_bytes, self.rate)
+        self.tell("table", table=choice.table, position=position + 1, of=of,
+                  before=choice.file_bytes, predicted=choice.predicted, seconds=needs)  # fmt: skip
+        left = self.options.window.left
+        self.worker.leeway = None if left is None else max(left - needs, 0.0)
+        return self.worker.rebuild(choice)
+
+    def _foresee(self, order: Sequence[Choice]) -> None:
+        """Says for a dry run what time and space would not let be started."""
+        spent, why = 0.0, {}
+        for choice in order:
+            until = self.options.window.until
+            ahead = self.options.window if until is None else Window(until - spent)
+            reason = ahead.why_not(choice.file_bytes, self.rate) or self._no_room(choice)
+            if reason:
+                why[choice.table] = f"{choice.why}; would not be started: {reason}"
+            else:
+                spent += seconds_for(choice.file_bytes, self.rate)
+        self.summary.choices = [
+            replace(choice, why=why.get(choice.table, choice.why))
+            for choice in self.summary.choices
+        ]
+
     @property
     def rate(self) -> float:
         """Bytes of old file rebuilt a second: of this run, else of earlier ones; 0 = unknown."""
@@ -196,27 +249,32 @@ class Optimize:
 
     def _why_not_now(self, choice: Choice) -> Optional[tuple[Ended, str]]:
         late = self.options.window.why_not(choice.file_bytes, self.rate)
+        if not late:
+            self._overload = self._overload or self._pause()
+            late = self.options.window.why_not(choice.file_bytes, self.rate)
         if late:
             self.summary.postponed = True
             return Ended.LEFT, late
-        self._overload = self._overload or self._pause()
         if self._overload:
             self.summary.postponed = True
             return Ended.BLOCKED, self._overload
+        full = self._no_room(choice)
+        return (Ended.REFUSED, full) if full else None
+
+    def _no_room(self, choice: Choice) -> str:
         given = self.options.free_space
         room = space.look(
             self.server, self.options.local,
             None if given is None else given + self.summary.reclaimed,
         )  # fmt: skip
         if room is None:
-            return Ended.REFUSED, (
+            return (
                 "free space on the database's machine cannot be seen from here: say it with "
                 "--free-space 200GB, or set db_host"
             )
         row_log = self.server.number(ROW_LOG, 128 << 20)
         needs = space.need(choice.file_bytes, choice.upper, choice.index_bytes, row_log)
-        full = space.why_not(room, needs, self.options.reserve)
-        return (Ended.REFUSED, full) if full else None
+        return space.why_not(room, needs, self.options.reserve)
 
     def _pause(self) -> str:
         """Waits while the load says so; why that was given up, '' = go on."""
@@ -233,21 +291,3 @@ class Optimize:
                 self.tell("paused", why=why)
             time.sleep(1.0)
         return ""
-
-
-def blind_spots(server: Server, options: Options) -> list[str]:
-    """What this server and account do not show, and what is done instead. Pure."""
-    notes = []
-    if not locks.visible(server):
-        probe, how = "attempts are cut off after half a second", ""
-        if server.flavour == "mariadb":
-            probe = "each attempt is preceded by a probe that does not queue"
-            how = f"; {locks.INSTALL_PLUGIN} on the server shows them"
-        notes.append(f"holders of metadata locks cannot be seen: {probe}{how}")
-    if not server.process:
-        notes.append(
-            "other accounts' clients cannot be seen (no PROCESS): every wait counts as a pile-up"
-        )
-    if options.policy.on_block == KILL_IDLE and not (locks.visible(server) and server.process):
-        notes.append("kill-idle works like abort here: idle transactions cannot be told apart")
-    return notes

@@ -21,6 +21,9 @@ from matops.errors import Locked, MatopsError
 from matops.units import utc_now
 
 VERSION = 1
+GOES_ON = 7 * 24.0
+"""Hours for which a table counts as done by the run that is gone on with. A nightly window may
+never come to the end of a run (one table does not fit): the others are looked at again then."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Begun:
     connection_id: int
     created: str
     before_bytes: Optional[int]
+    partition: str = ""
+    """The one that was under work; '' = the whole table."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,9 @@ class Past:
 
     def done_in_this_run(self, table: str) -> bool:
         """Was it done by the unfinished run that is gone on with?"""
-        return bool(self.run) and self.done.get(table, {}).get("run") == self.run
+        hours = self.hours_since(table)
+        same = bool(self.run) and self.done.get(table, {}).get("run") == self.run
+        return same and hours is not None and hours < GOES_ON
 
     def hours_since(self, table: str) -> Optional[float]:
         """Hours since its last rebuild by us; None where there was none."""
@@ -142,7 +149,7 @@ def replay(lines: Iterator[dict[str, Any]]) -> Past:
             begun = Begun(
                 table, str(line["run"]), str(line.get("tag", "")),
                 int(line.get("connection_id") or 0), str(line.get("created") or ""),
-                line.get("before"),
+                line.get("before"), str(line.get("partition") or ""),
             )  # fmt: skip
         elif event in ("done", "left", "failed"):
             begun = None

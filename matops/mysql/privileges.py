@@ -120,6 +120,7 @@ def _metadata_locks(server: Server, who: str) -> Finding:
     if not server.performance_schema:
         needs = "-- performance_schema = ON in the server's configuration, and a restart"
         return Finding(feature, DEGRADED, how, needs)
+    how += "; or its instrument wait/lock/metadata/sql/mdl is off"
     return Finding(feature, DEGRADED, how, _grant("SELECT", "performance_schema.*", who))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import time
 from collections.abc import Mapping
@@ -96,7 +97,7 @@ class Rebuilder:
             if not self._wait_for_clear(table, until, report, blocked):
                 return report
             report.attempts += 1
-            ended, reason = self._try(table, text, progress(), report)
+            ended, reason = self._try(table, text, tag, progress(), report)
             if ended is not Ended.BLOCKED:
                 report.ended, report.reason = ended, reason
                 return report
@@ -129,11 +130,13 @@ class Rebuilder:
         finally:
             report.waited += time.monotonic() - began
 
-    def _try(self, table: str, text: str, progress: Progress, report: Report) -> tuple[Ended, str]:
+    def _try(self, table: str, text: str, tag: str, progress: Progress, report: Report
+             ) -> tuple[Ended, str]:  # fmt: skip
         try:
-            running = Running(self.address, text, self.variables)
+            running = Running(self.address, text, self.variables, tag)
         except DatabaseError as error:
-            return Ended.FAILED, error.line()
+            full = error.number in codes.NO_CONNECTION_FREE  # a peak of load: it passes
+            return (Ended.BLOCKED if full else Ended.FAILED), error.what
         watcher = Watcher(
             self.address.schema, table, running.id,
             performance_schema=self.performance_schema, sees_all=self.sees_all,
@@ -144,7 +147,8 @@ class Rebuilder:
         try:
             why = attempt.run()
         except BaseException:
-            self.monitor.kill(running.id)  # never leave it running unguarded
+            with contextlib.suppress(DatabaseError):
+                self.monitor.kill(tag)  # never leave it running unguarded
             raise
         finally:
             running.close()
@@ -158,7 +162,7 @@ class Rebuilder:
         if error is None:
             return Ended.DONE, ""  # a cancel that came too late included
         copied = attempt.guard.copied
-        if why in (Why.START, Why.COMMIT) or error.number == codes.LOCK_TIMEOUT:
+        if why in (Why.START, Why.COMMIT, Why.FLUSH) or error.number == codes.LOCK_TIMEOUT:
             report.lost_copies += copied
             lost = f", {running.seconds:.0f} s of copying lost" if copied else ""
             return Ended.BLOCKED, f"{why.value or 'lock wait timeout of the session'}{lost}"
@@ -185,7 +189,7 @@ def classify(error: DatabaseError, why: Why, detail: str) -> tuple[Ended, str]:
     if number in codes.NO_TABLE:
         return Ended.LEFT, "the table is gone: it was dropped meanwhile"
     if number == codes.INTERRUPTED:
-        return Ended.FAILED, "somebody else cancelled the statement on the server"
+        return Ended.FAILED, "somebody else cancelled the statement, or the server was shut down"
     return Ended.FAILED, error.what
 
 

@@ -15,6 +15,7 @@ NO_TABLE = (1146, 1051)
 NOT_ONLINE = (1845, 1846)
 ROW_LOG_FULL = 1799
 READ_ONLY = (1290, 1836)
+NO_CONNECTION_FREE = (1040, 1203, 1226)
 
 
 class Running:
@@ -25,11 +26,15 @@ class Running:
     """
 
     def __init__(
-        self, address: Address, text: str, variables: Mapping[str, Union[int, float, str]]
+        self,
+        address: Address,
+        text: str,
+        variables: Mapping[str, Union[int, float, str]],
+        tag: str = "",
     ) -> None:
         self.session = Session(address, timeout=None, variables=variables)
         self.id = self.session.connection_id
-        self.text = text
+        self.text, self.tag = text, tag
         self.rows: list[Row] = []
         self.error: Optional[DatabaseError] = None
         self._done = threading.Event()

@@ -167,8 +167,10 @@ def _metadata_locks(session: Session, variables: dict[str, str]) -> str:
     if session.flavour == "mariadb":
         # Its own performance_schema shows nothing unless switched on at start, which nobody does.
         return "plugin" if allowed(session, "can_see_metadata_locks") else ""
-    running = variables.get("performance_schema", "").upper() == "ON"
-    return "performance_schema" if running and allowed(session, "can_see_metadata_locks") else ""
+    if variables.get("performance_schema", "").upper() != "ON":
+        return ""
+    seen = allowed(session, "can_see_metadata_locks") and session.rows("can_see_metadata_locks")
+    return "performance_schema" if seen else ""
 
 
 def _is_replica(session: Session) -> Optional[bool]:

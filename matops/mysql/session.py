@@ -19,6 +19,13 @@ Row = dict[str, Any]
 
 _NO_SERVER = (2002, 2003, 2005)
 _LOST = (2006, 2013)
+GREETING = 30
+"""Seconds for a server to greet and to let us in. One that is frozen accepts, and says nothing."""
+_SETUP = (
+    "SET time_zone = '+00:00', "
+    # Ours are idle while a rebuild runs: closed by the server, they would lose their GET_LOCK.
+    "SESSION wait_timeout = 28800"
+)
 NO_SUCH_THREAD = 1094
 _DENIED = (1044, 1045, 1142, 1143, 1227, 1370, 1698)
 
@@ -87,6 +94,7 @@ class Session:
         self.version_text = version
         self.flavour = "mariadb" if "mariadb" in version.lower() else "mysql"
         self.set(variables or {})
+        self._patient()
 
     @property
     def connection_id(self) -> int:
@@ -151,6 +159,11 @@ class Session:
         self.close()
         self._connection = _connect(self.address, self._timeout)
         self.set(dict(self._variables))
+        self._patient()
+
+    def _patient(self) -> None:
+        # Set up within GREETING; from here on an answer may take as long as was asked for.
+        self._connection._read_timeout = self._timeout
 
     def kill_query(self, connection_id: int) -> bool:
         """Cancels the statement of another connection; False where it was gone already.
@@ -216,9 +229,9 @@ def _connect(address: Address, timeout: Optional[int]) -> Any:
             # Without autocommit our own read view would be the metadata-lock holder.
             autocommit=True,
             connect_timeout=10,
-            read_timeout=timeout,
+            read_timeout=timeout or GREETING,
             write_timeout=timeout,
-            init_command="SET time_zone = '+00:00'",
+            init_command=_SETUP,
             cursorclass=pymysql.cursors.DictCursor,
             **secure,
         )

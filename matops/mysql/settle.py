@@ -28,21 +28,32 @@ class Left:
     """A statement that an earlier run left behind."""
 
     def __init__(self, monitor: Monitor, id: int, tag: str) -> None:
-        self.id = id
-        self._monitor, self._tag = monitor, tag
+        self.id, self.tag = id, tag
+        self._monitor = monitor
+        self.seconds = monitor.must(lambda s: seconds(s.rows, tag))
 
     def wait(self, seconds: float) -> bool:
         """True once it is no longer in the process list."""
         time.sleep(seconds)
-        found = self._monitor.ask(lambda s: (find(s.rows, self._tag),))
+        found = self._monitor.ask(lambda s: (find(s.rows, self.tag),))
         return found is not None and found[0] != self.id
 
 
 def find(rows: Callable[..., list[dict[str, object]]], tag: str) -> Optional[int]:
     """The connection whose statement carries the tag; None where none does."""
-    prefix = f"/* {tag} */"
-    found = rows("statement_tagged", (prefix, prefix))
+    found = _tagged(rows, tag)
     return int(str(found[0]["id"])) if found else None
+
+
+def seconds(rows: Callable[..., list[dict[str, object]]], tag: str) -> float:
+    """For how long the statement with that tag has run; 0 where none does."""
+    found = _tagged(rows, tag)
+    return float(str(found[0]["seconds"] or 0)) if found else 0.0
+
+
+def _tagged(rows: Callable[..., list[dict[str, object]]], tag: str) -> list[dict[str, object]]:
+    prefix = f"/* {tag} */"
+    return rows("statement_tagged", (prefix, prefix))
 
 
 def settle(
@@ -73,6 +84,9 @@ def settle(
     report.seconds = time.monotonic() - began
     if shape is None:
         report.ended, report.reason = Ended.LEFT, "the table is gone: it was dropped meanwhile"
+    elif str(shape.created) != begun.created and begun.partition:
+        report.ended = Ended.FAILED
+        report.reason = f"the server finished partition {begun.partition}; the others are not known"
     elif str(shape.created) != begun.created:
         report.ended, report.reason = Ended.DONE, "the server finished it by itself"
     elif hooks.stop.reason:
@@ -95,7 +109,10 @@ def _watch(
 ) -> None:
     watcher = make(left.id)
     progress = Progress(watcher.schema, begun.table, 0, 0)
-    attempt = Attempt(left, watcher, Guard(policy), progress, monitor, hooks)
+    # Its start is behind it where a new file grows, or where it has run for longer than it could
+    # have waited there: then a copy is at stake.
+    copied = hooks.grown() > 0 or left.seconds > policy.backstop
+    attempt = Attempt(left, watcher, Guard(policy, copied), progress, monitor, hooks)
     attempt.run()
     report.attempts += 1
     report.take(attempt)

@@ -61,8 +61,8 @@ class Sources:
     def file_bytes(self, session: Session, table: str) -> Optional[int]:
         """The size of the table's files now; where they cannot be seen, what the server says
         that it owns."""
-        self._files = filenames.files_of(session, self.server, self.schema)
-        files = self._of(table)
+        found = filenames.files_of(session, self.server, self.schema, table)
+        files = filenames.lookup(found, table) or filenames.guess(self.server, self.schema, table)
         if files:
             return sum(file.bytes for file in files)
         rows = session.rows("table_shape", (self.schema, table))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from matops.mysql.filenames import encode
 from matops.mysql.server import Server
 from matops.units import show_size
 
@@ -62,7 +63,8 @@ def look(server: Server, local: bool, given: Optional[int] = None) -> Optional[R
     """
     if given is not None:
         return Room(given, None, "as told by --free-space")
-    if not local:
+    # 127.0.0.1 may be a tunnel, a proxy or a container's port: then this disk is not its disk.
+    if not local or not server.is_here:
         return None
     data = _mount(server.text("datadir"))
     if data is None:
@@ -78,7 +80,7 @@ def new_file_bytes(server: Server, schema: str) -> int:
     ``#sql-alter-…`` and ``#sql-ib…`` beside the tables; linear in the rebuilt size.
     """
     with contextlib.suppress(OSError):
-        folder = Path(server.text("datadir")) / schema
+        folder = Path(server.text("datadir")) / encode(schema)
         return sum(p.stat().st_size for p in folder.glob("#sql*.ibd"))
     return 0
 

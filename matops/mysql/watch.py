@@ -9,6 +9,15 @@ from typing import Any, Optional
 from matops.mysql.guard import WAITING, Sight, Waiter
 from matops.mysql.session import Row, Session
 
+_CUT = 400  # characters of a statement that rebuild_poll brings
+_FLUSHED = "waiting for table flush"
+_SERVER_WIDE = (
+    "waiting for global read lock",
+    "waiting for backup lock",
+    "waiting for commit lock",
+)
+_FLUSH = re.compile(r"\s*(?:/\*.*?\*/\s*)*(?:FLUSH|BACKUP|LOCK)\b", re.IGNORECASE | re.DOTALL)
+
 
 class Watcher:
     """Watches one statement on one table. ``id``: the connection that runs it.
@@ -30,13 +39,46 @@ class Watcher:
     def look(self, session: Session) -> Sight:
         """One or two small queries. Raises DatabaseError, ConnectionCut."""
         plain = session.flavour == "mysql" and not self._performance_schema
-        rows = session.rows("rebuild_poll_plain" if plain else "rebuild_poll", (self.id,))
+        name = self.table.replace("`", "``")
+        rows = session.rows("rebuild_poll_plain" if plain else "rebuild_poll", (name, self.id))
         mine = next((row for row in rows if row["id"] == self.id), None)
         self.statement = str((mine or {}).get("statement") or "")
         others = [r for r in rows if r["id"] != self.id and _waits(r)]
-        waiters = self._aged(session, self._of_this_table(session, others))
         state = str((mine or {}).get("state") or "")
-        return Sight(time.monotonic(), state, waiters, self._sees_all)
+        waiting = self._of_this_table(session, others)
+        flush, behind = (
+            ("", []) if state.lower().startswith("waiting") else self._behind(session, rows)
+        )
+        aged = self._aged(session, [*waiting, *behind])
+        cut = len(waiting)
+        return Sight(
+            time.monotonic(), state, aged[:cut], self._sees_all, behind=aged[cut:], flush=flush
+        )
+
+    def _behind(self, session: Session, rows: list[Row]) -> tuple[str, list[Row]]:
+        """(the FLUSH in words, its victims): somebody's FLUSH waits for us, clients wait for it.
+
+        Measured: FLUSH TABLES WITH READ LOCK (every backup that wants a position) waits for the
+        whole ALTER, and all writers of the server behind it; on MySQL a plain FLUSH TABLES stops
+        every client of the table.
+        """
+        mysql = session.flavour == "mysql"
+        found = [r for r in rows if r["id"] != self.id and self._is_behind(r, mysql)]
+        flushes = [r for r in found if _FLUSH.match(str(r["statement"] or ""))]
+        if self._sees_all and not flushes:
+            # Not for us: who has got the lock already (a backup's last stage) keeps them.
+            found = [r for r in found if _state(r).startswith(_FLUSHED)]
+        by = next(
+            (f"{_short(r)} (connection {r['id']}, {r['user']}@{r['host']})" for r in flushes), ""
+        )
+        return by, [r for r in found if r not in flushes]
+
+    def _is_behind(self, row: Row, mysql: bool) -> bool:
+        state = _state(row)
+        if state.startswith(_FLUSHED):
+            return self._names(row) or bool(_FLUSH.match(str(row["statement"] or "")))
+        # MySQL's backup lock stops DDL only.
+        return state.startswith(_SERVER_WIDE) and not (mysql and "backup" in state)
 
     def _of_this_table(self, session: Session, rows: list[Row]) -> list[Row]:
         if rows and session.flavour == "mysql" and self._performance_schema:
@@ -44,7 +86,12 @@ class Watcher:
             ids = {row["id"] for row in found}
             return [row for row in rows if row["id"] in ids]
         # MariaDB shows granted locks only: the statement's text is what tells the table.
-        return [row for row in rows if names_table(str(row["statement"] or ""), self.table)]
+        return [row for row in rows if self._names(row)]
+
+    def _names(self, row: Row) -> bool:
+        text = str(row["statement"] or "")
+        # Reports name their table behind a page of expressions: the server looked at all of it.
+        return names_table(text, self.table) or (len(text) >= _CUT and bool(row["mentions"]))
 
     def _aged(self, session: Session, rows: list[Row]) -> tuple[Waiter, ...]:
         now, first = time.monotonic(), {}
@@ -63,8 +110,16 @@ class Watcher:
         return max(server, 0.0) if session.flavour == "mariadb" else min(seen, server + 1.0)
 
 
+def _state(row: Row) -> str:
+    return str(row["state"] or "").lower()
+
+
 def _waits(row: Row) -> bool:
-    return str(row["state"] or "").lower().startswith(WAITING)
+    return _state(row).startswith(WAITING)
+
+
+def _short(row: Row) -> str:
+    return " ".join(str(row["statement"] or "").split())[:60]
 
 
 def names_table(statement: str, table: str) -> bool:
@@ -72,8 +127,9 @@ def names_table(statement: str, table: str) -> bool:
     if not statement:
         return True
     quoted = "`" + table.replace("`", "``") + "`"
-    return quoted in statement or bool(
-        re.search(rf"(?<![\w$]){re.escape(table)}(?![\w$])", statement)
+    # Case does not tell tables apart where lower_case_table_names is on.
+    return quoted.lower() in statement.lower() or bool(
+        re.search(rf"(?<![\w$]){re.escape(table)}(?![\w$])", statement, re.IGNORECASE)
     )
 
 

@@ -55,30 +55,39 @@ def parse(until: str, lasting: str, now: Optional[dt.datetime] = None) -> Window
     """The window of ``--until 05:30`` (this machine's zone; also 05:30Z, or a whole date and
     time) and ``--for 6h``; the earlier of the two. UsageError.
     """
+    zone = now.tzinfo if now else None
     now = now or dt.datetime.now().astimezone()
     ends = []
     if until:
-        ends.append(_moment(until.strip(), now).timestamp())
+        ends.append(_moment(until.strip(), now, zone).timestamp())
     if lasting:
         ends.append(now.timestamp() + parse_duration(lasting, "--for"))
     return Window(min(ends) if ends else None)
 
 
-def _moment(text: str, now: dt.datetime) -> dt.datetime:
+def _moment(text: str, now: dt.datetime, zone: Optional[dt.tzinfo]) -> dt.datetime:
+    """``zone`` None = this machine's, by its rules of that day: not by today's offset from UTC."""
     plain = text[:-1] + "+00:00" if text.upper().endswith("Z") else text
     try:
         if "T" not in plain and "-" not in plain[:8]:
             clock = dt.time.fromisoformat(plain)
-            zone = clock.tzinfo or now.tzinfo
-            today = now.astimezone(zone)
-            moment = dt.datetime.combine(today.date(), clock.replace(tzinfo=None), zone)
-            return moment if moment > now else moment + dt.timedelta(days=1)
+            zone = clock.tzinfo or zone
+            today = now.astimezone(zone).date()
+            moment = _in_zone(dt.datetime.combine(today, clock.replace(tzinfo=None)), zone)
+            if moment > now:
+                return moment
+            tomorrow = today + dt.timedelta(days=1)
+            return _in_zone(dt.datetime.combine(tomorrow, clock.replace(tzinfo=None)), zone)
         moment = dt.datetime.fromisoformat(plain)
     except ValueError:
         raise UsageError(
             f"--until: '{text}' is not a time; write 05:30, 05:30Z or 2026-01-31T05:30"
         ) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
+    moment = moment if moment.tzinfo else _in_zone(moment, zone)
     if moment <= now:
         raise UsageError(f"--until: {text} lies in the past")
     return moment
+
+
+def _in_zone(moment: dt.datetime, zone: Optional[dt.tzinfo]) -> dt.datetime:
+    return moment.replace(tzinfo=zone) if zone else moment.astimezone()

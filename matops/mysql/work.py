@@ -79,6 +79,8 @@ class Worker:
     tell: Tell
     stop: Stop
     run_id: str = ""
+    leeway: Optional[float] = None
+    """Seconds by which the next table may start later and still end in time; None = any."""
     _stages: bool = False
 
     def __post_init__(self) -> None:
@@ -114,8 +116,8 @@ class Worker:
         rebuilder = Rebuilder(
             self.address, self.monitor, self.options.policy,
             self.hooks(choice.table, choice.predicted or 0), self.gate.look, self.variables,
-            self._sees_locks, self.server.process, self.options.patience,
-            lambda id: self._write_begin(begun, id),
+            self._sees_locks, self.server.process, self._patience,
+            lambda id: self._write_begin(begun, id, part.partition),
         )  # fmt: skip
         part = Part(self.decision.statement(part.statement), part.partition)
         rebuilder.rebuild(choice.table, part, tag, lambda: self._progress(shape, choice), report)
@@ -123,6 +125,11 @@ class Worker:
             self.tell("lost", table=choice.table, reason=report.reason)
             settled = self.settle(begun)
             report.ended, report.reason = settled.ended, f"{report.reason}; {settled.reason}"
+
+    @property
+    def _patience(self) -> float:
+        most = self.options.patience
+        return most if self.leeway is None else min(most, self.leeway)
 
     def _verify(self, choice: Choice, result: Result) -> None:
         """Reads the effect back: exit codes and OK rows are not enough."""
@@ -164,9 +171,10 @@ class Worker:
             after=result.after, seconds=round(report.seconds, 2), reason=report.reason,
         )  # fmt: skip
 
-    def _write_begin(self, begun: Begun, id: int) -> None:
+    def _write_begin(self, begun: Begun, id: int, partition: str) -> None:
         self.journal.write("begin", begun.run, table=begun.table, tag=begun.tag, connection_id=id,
-                           created=begun.created, before=begun.before_bytes)  # fmt: skip
+                           created=begun.created, before=begun.before_bytes,
+                           partition=partition)  # fmt: skip
 
     @property
     def _sees_locks(self) -> bool:

@@ -190,7 +190,9 @@ def stop_on_signals(stop: Stop) -> Iterator[None]:
         del frame
         stop.ask(*reasons[signal.Signals(number)])
 
-    before = {number: signal.signal(number, handle) for number in reasons}
+    # nohup and a shell's & have some ignored already: so they stay.
+    heard = [number for number in reasons if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heard}
     try:
         yield
     finally:

@@ -186,6 +186,21 @@ def test_mariadb_without_the_plugin_shows_suspects_and_says_how(mariadb: Server)
     assert locks.INSTALL_PLUGIN in picture.notes[0]
 
 
+def test_a_flush_with_read_lock_is_seen(held: tuple[Server, Any]) -> None:
+    """A backup that stops all writers is not 'nobody waits for a lock'."""
+    server, idle = held
+    idle.rollback()
+    backup = server.connect()
+    backup.cursor().execute("FLUSH TABLES WITH READ LOCK")
+    write = f"UPDATE {QUOTED} SET v = 9"
+    with running(server.connect(schema="matomo"), write), Session(server.address()) as session:
+        facts = servers.look(session)
+        picture = until(lambda: [p for p in [lockpicture.look(session, facts)] if p.roots])
+        backup.close()
+    assert picture and [who.id for who in picture[0].roots] == [backup.thread_id()]
+    assert [wait.who.statement for wait in picture[0].waits] == [write]
+
+
 def test_ages_do_not_depend_on_the_time_zone() -> None:
     with start("mariadb", options={"default_time_zone": "+09:00"}, zone="Asia/Tokyo") as server:
         server.sql(f"CREATE TABLE {QUOTED} (id INT PRIMARY KEY, v INT)", "matomo")
@@ -193,5 +208,7 @@ def test_ages_do_not_depend_on_the_time_zone() -> None:
         idle.cursor().execute(f"INSERT INTO {QUOTED} VALUES (1, 1)")
         with Session(server.address(schema="matomo")) as session:
             rows = session.rows("transactions")
+            oldest = session.rows("oldest_transaction")  # what purge is said to be held back by
         assert [0 <= row["trx_seconds"] < 60 for row in rows] == [True]
+        assert [0 <= row["seconds"] < 60 for row in oldest] == [True]
         idle.close()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from typing import Any
 
 import pytest
 
 from matops.errors import Refused, UsageError
 from matops.mysql import binlog, throttle, watch, window
+from matops.mysql.blind_spots import blind_spots
 from matops.mysql.choose import MinGain, in_order, parse_min_gain, weigh
 from matops.mysql.fragmentation import Estimate
 from matops.mysql.gate import Clear
@@ -25,7 +27,6 @@ from matops.mysql.guard import (
 )
 from matops.mysql.idle import may_end
 from matops.mysql.locks import Holder
-from matops.mysql.optimize import blind_spots
 from matops.mysql.optimize_journal import Past, replay
 from matops.mysql.server import Server
 from matops.mysql.space import Need, Room, need, why_not
@@ -144,6 +145,21 @@ def test_window(until: str, lasting: str, hours: Any) -> None:
     assert found.until == expected
 
 
+def test_window_over_a_change_of_the_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """05:30 of that morning, not 05:30 by the evening's offset from UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        spring = dt.datetime(2026, 3, 28, 22, 0, tzinfo=dt.timezone.utc).astimezone()
+        autumn = dt.datetime(2026, 10, 24, 21, 0, tzinfo=dt.timezone.utc).astimezone()
+        for now, utc in ((spring, "2026-03-29T03:30"), (autumn, "2026-10-25T04:30")):
+            expected = dt.datetime.fromisoformat(f"{utc}+00:00")
+            assert window._moment("05:30", now, None) == expected
+            day = expected.date()
+            assert window._moment(f"{day}T05:30", now, None) == expected
+    time.tzset()
+
+
 @pytest.mark.parametrize("text", ["noon", "25:00", "2020-01-01T00:00Z", "5"])
 def test_window_typed_wrong(text: str) -> None:
     with pytest.raises(UsageError):
@@ -193,6 +209,10 @@ def test_journal_goes_on_where_a_run_stopped() -> None:
     ]
     past = replay(iter(lines))
     assert past.run == "r1" and past.done_in_this_run("a") and not past.done_in_this_run("b")
+    # A run whose end never comes (a table that fits into no window) does not leave out the others
+    # for ever.
+    stale = replay(iter([line | {"at": "2026-01-01T03:00:00+00:00"} for line in lines]))
+    assert stale.run == "r1" and not stale.done_in_this_run("a")
     assert past.begun is not None and (past.begun.table, past.begun.tag) == ("b", "t2")
     assert past.rate == 50 and (past.hours_since("a") or 0) < 0.1
     ended = replay(iter([*lines, {"event": "failed", "run": "r1", "table": "b"},
