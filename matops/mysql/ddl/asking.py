@@ -19,8 +19,17 @@ from matops.errors import MatopsError
 from matops.mysql.ddl import clauses, live, reading
 from matops.mysql.ddl.reading import Statement, with_algorithm
 from matops.mysql.ddl.verdict import (
-    EXCLUSIVE, FAILS, INPLACE, INSTANT, NEW, NO_LOCK, NOTHING, ROWS, UNKNOWN, Verdict,
-)  # fmt: skip
+    EXCLUSIVE,
+    FAILS,
+    INPLACE,
+    INSTANT,
+    NEW,
+    NO_LOCK,
+    NOTHING,
+    ROWS,
+    UNKNOWN,
+    Verdict,
+)
 from matops.mysql.session import AccessDenied, ConnectionCut, DatabaseError, Session
 
 PROBE = "matops_probe_"
