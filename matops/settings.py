@@ -100,6 +100,13 @@ class Settings:
     latest_url: str = _setting(_text, "https://api.matomo.org/1.0/getLatestVersion/")
     keyring: str = _setting(_text, "config/keys/matomo.gpg")
     release_max_size: int = _setting(_size, 2 * 2**30)
+    # Backups of the database
+    db_backup_dir: str = _setting(_text, "")
+    backup_command: str = _setting(_text, "")
+    backup_check: str = _setting(_text, "")
+    backup_files: str = _setting(_text, "")
+    backup_age: int = _setting(_patience, 86400)
+    backup_full_age: int = _setting(_patience, 7 * 86400)
     # The preflight checks
     window: int = _setting(_duration, 3 * 86400)
     disk_factor: float = _setting(_factor, 2.0)

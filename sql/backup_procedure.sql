@@ -1,3 +1,3 @@
 -- Reads the statement that makes one procedure; NULL where this account may not see it. Cost, locks:
 -- none.
-SHOW CREATE PROCEDURE {{name}}
+SHOW CREATE PROCEDURE {{object}}

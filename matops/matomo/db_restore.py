@@ -44,12 +44,13 @@ def readme(folder: str, manifest: dict[str, Any]) -> str:
         "",
         "Into a new, empty schema (CREATE DATABASE SCHEMA CHARACTER SET utf8mb4):",
         f"  {command(folder, manifest)}",
-        "Nothing is dropped or replaced: a table that is there already ends it with an error (1050).",
+        "Nothing is dropped or replaced: a table that is there already ends it (error 1050).",
         "",
         f"One table of a live Matomo, for example {table}: first out of the way, then back:",
         f"  RENAME TABLE `{table}` TO `{table}_before`;",
         f"  {command(folder, manifest, file)}",
-        f"The way back from that: DROP TABLE `{table}`; RENAME TABLE `{table}_before` TO `{table}`;",
+        "The way back from that:",
+        f"  DROP TABLE `{table}`; RENAME TABLE `{table}_before` TO `{table}`;",
         "",
         "archive_numeric without its archive_blob: the done flags in it say that reports are there "
         "whose",
@@ -58,8 +59,8 @@ def readme(folder: str, manifest: dict[str, Any]) -> str:
         "or leave the archive_numeric files out.",
         "",
         "What moment it shows:",
-        f"  {len(with_rows) - len(apart)} tables in {manifest['snapshots']} read view(s) of at most "
-        "some seconds: all of one are of one moment.",
+        f"  {len(with_rows) - len(apart)} tables in {manifest['snapshots']} read view(s) of some "
+        "seconds: all of one are of one moment.",
         f"  {len(apart)} tables (archive numbers, and whatever is large) one after the other, in "
         "parts along the",
         "  primary key: a row that was there all the time is in it once; what changed meanwhile is "

@@ -45,7 +45,7 @@ class Column:
 
     @property
     def kind(self) -> str:
-        """LITERAL: the server; TEXT and BYTES: we."""
+        """LITERAL: the server makes it; TEXT and BYTES: we do."""
         if self.type in _LONG_TEXT:
             return TEXT
         return BYTES if self.type in _LONG_BYTES else LITERAL
@@ -85,11 +85,8 @@ class Shape:
 
     columns: tuple[Column, ...]
     key: tuple[Column, ...]
-
-    @property
-    def narrow(self) -> bool:
-        """The server can write a whole row as one text: nothing in it outgrows a packet."""
-        return all(column.kind == LITERAL for column in self.columns)
+    narrow: bool
+    """The server can write a whole row as one text: nothing in it outgrows a packet."""
 
     def select(self, *, with_key: bool) -> str:
         """The select list: the row (one column, or one each), then the key's literals."""
@@ -120,7 +117,8 @@ def shape(columns: Sequence[Row], key: Sequence[Row]) -> Shape:
     whole = all(row["prefix"] is None for row in key)
     parts = tuple(Column(str(row["name"]), types.get(str(row["name"]), "")) for row in key)
     usable = whole and all(part.type in _ORDERED for part in parts)
-    return Shape(dumped, parts if usable else ())
+    narrow = all(column.kind == LITERAL for column in dumped)
+    return Shape(dumped, parts if usable else (), narrow)
 
 
 def after(key: Sequence[Column], last: Sequence[str]) -> str:

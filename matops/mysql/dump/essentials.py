@@ -101,7 +101,7 @@ class Dump:
                     self.done.notes.append(f"{part.name} was dropped meanwhile; it is left out")
                     return
                 locked = error.number == _LOCK_WAIT_TIMEOUT
-                if not locked and error.number not in table.CHANGED or attempt == _TRIES:
+                if (not locked and error.number not in table.CHANGED) or attempt == _TRIES:
                     raise self._explained(part, error, locked) from None
                 why = "is locked" if locked else "was altered meanwhile"
                 self._voices.say(f"{part.name} {why}: reading it again")

@@ -17,7 +17,8 @@ from matops.mysql.quote import quote
 from matops.mysql.session import DatabaseError
 
 _REFUSED = (1044, 1045, 1142, 1143, 1227, 1345, 1370, 1356, 1305)
-_DEFINER = re.compile(r"\sDEFINER\s*=\s*((?:`(?:[^`]|``)*`|'[^']*'|\w+)@(?:`(?:[^`]|``)*`|'[^']*'|\S+))")
+_NAME = r"(?:`(?:[^`]|``)*`|'[^']*'|[\w.%]+)"
+_DEFINER = re.compile(rf"\sDEFINER\s*=\s*({_NAME}@{_NAME})")
 
 
 @dataclass
@@ -56,8 +57,8 @@ def _views(source: Source, schema: str, found: Programs) -> None:
             continue
         columns = source.rows("backup_columns", (schema, name))
         # A view may read another that is not there yet: first all as stand-ins, then for real.
-        row = ", ".join(f"1 AS {quote(str(column['name']))}" for column in columns)
-        found.text.append(f"CREATE VIEW {quote(name)} AS SELECT {row};")
+        values = ", ".join(f"1 AS {quote(str(column['name']))}" for column in columns)
+        found.text.append(f"CREATE VIEW {quote(name)} AS SELECT {values};")
         made.append(_anybody(text).replace("CREATE", "CREATE OR REPLACE", 1) + ";")
     found.text += made
     found.count += len(made)
@@ -70,7 +71,8 @@ def _triggers(source: Source, schema: str, found: Programs) -> None:
         return
     for row in source.rows("backup_triggers", (schema,)):
         name = str(row["name"])
-        _program(found, "trigger", name, _show(source, "backup_trigger", name, "SQL Original Statement"))
+        text = _show(source, "backup_trigger", name, "SQL Original Statement")
+        _program(found, "trigger", name, text)
 
 
 def _may_see_triggers(source: Source, schema: str) -> Optional[bool]:
@@ -99,7 +101,7 @@ def _program(found: Programs, kind: str, name: str, text: Optional[str]) -> None
 
 def _show(source: Source, statement: str, name: str, column: str) -> Optional[str]:
     try:
-        row = source.rows(statement, name=name)[0]
+        row = source.rows(statement, object=name)[0]
     except DatabaseError as error:
         if error.number in _REFUSED:
             return None

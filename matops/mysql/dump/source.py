@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import pymysql
 import pymysql.cursors
@@ -17,7 +17,7 @@ from matops.mysql.session import Address, Session, explain
 LOCK_WAIT = 5
 """Seconds that a reading waits for a metadata lock: it never joins a long queue."""
 
-_VARIABLES = {"lock_wait_timeout": LOCK_WAIT, "sql_mode": ""}
+_VARIABLES: dict[str, Union[int, float, str]] = {"lock_wait_timeout": LOCK_WAIT, "sql_mode": ""}
 _MARK = re.compile(r":(?:values|from|where|order)\b|\{\{\w+\}\}")
 
 Values = tuple[Optional[bytes], ...]
@@ -31,6 +31,9 @@ class Source(Session):
         self._result: Any = None
         super().__init__(address, timeout=None, variables=_VARIABLES)
         self.execute("backup_isolation")
+
+    def __enter__(self) -> Source:
+        return self
 
     def read(
         self, schema: str, table: str, values: str, *, where: str = "", order: str = "",

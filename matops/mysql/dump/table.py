@@ -99,7 +99,7 @@ def write_rows(
 def _along_key(
     source: Source, schema: str, table: str, form: Shape, writer: _Inserts, row_bytes: int
 ) -> Iterator[int]:
-    """Rows of each reading. Every one is a statement, a read view and a metadata lock of its own."""
+    """Rows of each reading: a statement, a read view and a metadata lock of its own."""
     most = max(min(_MOST, _WIDE // max(row_bytes, 1)), 100)
     limit, where = min(_FIRST, most), ""
     select, order = form.select(with_key=True), ", ".join(quote(part.name) for part in form.key)
