@@ -6,7 +6,19 @@ host over SSH, ``inv TASK`` on this very machine.
 
 from invoke import Collection
 
-from matops.tasks import archive, check, config, console, db, jobs, logs, prep, release, status
+from matops.tasks import (
+    archive,
+    check,
+    config,
+    console,
+    db,
+    jobs,
+    logs,
+    prep,
+    rehearse,
+    release,
+    status,
+)
 
 ns = Collection()
 
@@ -17,6 +29,7 @@ ns.add_collection(config.ns)
 ns.add_task(check.check)
 ns.add_collection(archive.ns)
 ns.add_collection(logs.ns)
+ns.add_task(rehearse.rehearse)
 
 # The database: look at it at any time; optimize it while it is up.
 ns.add_collection(db.ns)

@@ -54,6 +54,10 @@ class Migration:
     """The tables it names, with the live prefix."""
     verdict: Optional[dict[str, Any]] = None
     """How this server would do it: data of ``matops.mysql.ddl``'s verdict; None = not asked."""
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
+    """Where the text holds several statements: one for each."""
+    verdict_error: str = ""
+    """Why the server could not be asked."""
 
 
 @dataclass(frozen=True)

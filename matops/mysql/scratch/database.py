@@ -127,11 +127,7 @@ class Scratch:
         """Removes what a killed run left. Refused where something of that name is not ours."""
         state = self.state()
         if state == FOREIGN:
-            raise Refused(
-                f"a database {self.name} is there, and matops did not make it (no sentinel in it)",
-                state="Nothing was changed",
-                next=f"look into it; if nobody needs it: DROP DATABASE `{self.name}`",
-            )
+            raise self.foreign()
         if state != ABSENT:
             self.left.append(f"the database {self.name} ({self.made_by() or 'empty'})")
             self.session.execute("scratch_drop", scratch=self.name)
@@ -151,6 +147,14 @@ class Scratch:
                 f"the scratch database {self.name} is still there",
                 next=f"DROP DATABASE `{self.name}`",
             )
+
+    def foreign(self) -> Refused:
+        """The refusal for a database of this name that is not ours."""
+        return Refused(
+            f"a database {self.name} is there, and matops did not make it (no sentinel in it)",
+            state="Nothing was changed",
+            next=f"look into it; if nobody needs it: DROP DATABASE `{self.name}`",
+        )
 
     def denied(self, error: DatabaseError) -> AccessDenied:
         """The refusal, with the statement that helps."""
