@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Optional, Union
 
 from matops.errors import Refused, UsageError
-from matops.mysql import binlog, choose, locks, purge_wait, space, throttle, treatments
+from matops.mysql import binlog, choose, locks, purge_wait, treatments
 from matops.mysql import server as servers
 from matops.mysql.attempt import Stop, Tell
 from matops.mysql.choose import Choice
@@ -24,7 +23,7 @@ from matops.mysql.sources import Entry, Sources
 from matops.mysql.summary import Result, Summary
 from matops.mysql.treatments import LEFT, Treatment
 from matops.mysql.window import seconds_for
-from matops.mysql.work import ROW_LOG, Options, Worker
+from matops.mysql.work import Options, Worker
 from matops.units import show_size
 
 
@@ -199,40 +198,14 @@ class Optimize:
         if late:
             self.summary.postponed = True
             return Ended.LEFT, late
-        self._overload = self._overload or self._pause()
+        self._overload = self._overload or self.worker.guarded.pause()
         if self._overload:
             self.summary.postponed = True
             return Ended.BLOCKED, self._overload
-        given = self.options.free_space
-        room = space.look(
-            self.server, self.options.local,
-            None if given is None else given + self.summary.reclaimed,
-        )  # fmt: skip
-        if room is None:
-            return Ended.REFUSED, (
-                "free space on the database's machine cannot be seen from here: say it with "
-                "--free-space 200GB, or set db_host"
-            )
-        row_log = self.server.number(ROW_LOG, 128 << 20)
-        needs = space.need(choice.file_bytes, choice.upper, choice.index_bytes, row_log)
-        full = space.why_not(room, needs, self.options.reserve)
+        full = self.worker.guarded.no_room(
+            choice.file_bytes, choice.upper, choice.index_bytes, self.summary.reclaimed
+        )
         return (Ended.REFUSED, full) if full else None
-
-    def _pause(self) -> str:
-        """Waits while the load says so; why that was given up, '' = go on."""
-        until, told = time.monotonic() + self.options.pause, False
-        while not self.stop.reason:
-            load = self.monitor.must(lambda s: throttle.look(s, self.options.replicas))
-            why = throttle.why_pause(load, self.options.limits)
-            if not why:
-                return ""
-            if time.monotonic() > until:
-                return f"paused for too long: {why}"
-            if not told:
-                told = True
-                self.tell("paused", why=why)
-            time.sleep(1.0)
-        return ""
 
 
 def blind_spots(server: Server, options: Options) -> list[str]:

@@ -85,11 +85,17 @@ class Rebuilder:
     sees_all: bool
     patience: float = 600.0
     on_start: Callable[[int], None] = lambda id: None
+    doing: str = "rebuild"
 
     def rebuild(self, table: str, part: Part, tag: str, progress: Callable[[], Progress],
                 report: Report) -> Report:  # fmt: skip
-        """Runs one statement to its end, with as many attempts as patience allows."""
+        """Rebuilds a part of a table, with as many attempts as patience allows."""
         text = statement(part, table, tag, self.monitor.must(lambda s: s.flavour))
+        return self.run(table, text, progress, report)
+
+    def run(self, table: str, text: str, progress: Callable[[], Progress],
+            report: Report) -> Report:  # fmt: skip
+        """Runs one statement on a table to its end, with as many attempts as patience allows."""
         until = time.monotonic() + self.patience
         blocked = 0
         while True:
@@ -131,7 +137,7 @@ class Rebuilder:
 
     def _try(self, table: str, text: str, progress: Progress, report: Report) -> tuple[Ended, str]:
         try:
-            running = Running(self.address, text, self.variables)
+            running = Running(self.address, text, self.variables, self.doing)
         except DatabaseError as error:
             return Ended.FAILED, error.line()
         watcher = Watcher(
@@ -176,12 +182,19 @@ def classify(error: DatabaseError, why: Why, detail: str) -> tuple[Ended, str]:
         return Ended.FAILED, f"cancelled: {why.value}: {detail}; the table is as it was"
     number = error.number
     if number in codes.NOT_ONLINE:
-        return Ended.LEFT, f"the server does not rebuild it online ({error.what})"
+        return Ended.LEFT, f"the server does not do it online ({error.what})"
     if number == codes.ROW_LOG_FULL:
         return Ended.FAILED, (
             "the row log ran full (1799): more was written meanwhile than "
             "innodb_online_alter_log_max_size holds; raise it, or take a quieter hour"
         )
+    if number == codes.ROW_VERSIONS:
+        return Ended.LEFT, (
+            "the table has used up its instant changes (4092): db.optimize --tables NAME "
+            "--min-gain 0 rebuilds it, then it has new ones"
+        )
+    if number == codes.ROW_TOO_WIDE:
+        return Ended.FAILED, "the row would be too wide (1118): core:update would fail, too"
     if number in codes.NO_TABLE:
         return Ended.LEFT, "the table is gone: it was dropped meanwhile"
     if number == codes.INTERRUPTED:

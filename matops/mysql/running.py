@@ -15,6 +15,8 @@ NO_TABLE = (1146, 1051)
 NOT_ONLINE = (1845, 1846)
 ROW_LOG_FULL = 1799
 READ_ONLY = (1290, 1836)
+ROW_VERSIONS = 4092
+ROW_TOO_WIDE = 1118
 
 
 class Running:
@@ -25,11 +27,16 @@ class Running:
     """
 
     def __init__(
-        self, address: Address, text: str, variables: Mapping[str, Union[int, float, str]]
+        self,
+        address: Address,
+        text: str,
+        variables: Mapping[str, Union[int, float, str]],
+        doing: str = "rebuild",
     ) -> None:
         self.session = Session(address, timeout=None, variables=variables)
         self.id = self.session.connection_id
         self.text = text
+        self.doing = doing
         self.rows: list[Row] = []
         self.error: Optional[DatabaseError] = None
         self._done = threading.Event()
@@ -44,7 +51,7 @@ class Running:
 
     def _run(self) -> None:
         try:
-            self.rows = self.session.run(self.text, doing="rebuild")
+            self.rows = self.session.run(self.text, doing=self.doing)
             # OPTIMIZE reports failures as rows, KILL included ("Corrupt": it is not).
             trouble = complaint(self.rows)
             if trouble:
