@@ -231,8 +231,8 @@ def _entry(place: str, name: str) -> dict[str, Any]:
         tables = manifest.pop("tables")
         manifest.pop("files")
         rows = sum(table["rows"] or 0 for table in tables)
-        return {**manifest, "folder": f"{place}/{name}", "tables": len(tables), "rows": rows,
-                "error": ""}  # fmt: skip
+        return {**manifest, "name": name, "folder": f"{place}/{name}", "tables": len(tables),
+                "rows": rows, "error": ""}  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as error:
         return {"name": name, "folder": f"{place}/{name}", "tables": 0, "rows": 0, "size": 0,
                 "data_bytes": 0, "error": f"its manifest is damaged: {error}"}  # fmt: skip

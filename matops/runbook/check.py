@@ -18,7 +18,18 @@ from matops.matomo.probes import console as console_probe
 from matops.matomo.probes import ownership as ownership_probe
 from matops.matomo.release.stages import Staged, from_manifest, root_of
 from matops.matomo.site import BASE, Site, open_site
-from matops.runbook.checks import background, database, logs, machine, matomo, php, queue, target
+from matops.runbook import db_backup_store
+from matops.runbook.checks import (
+    background,
+    backup,
+    database,
+    logs,
+    machine,
+    matomo,
+    php,
+    queue,
+    target,
+)
 from matops.runbook.checks.result import FAIL, OK, UNKNOWN, CheckResult, Facts
 from matops.settings import Settings
 
@@ -45,6 +56,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("grants", database.grants),
     ("buffer-pool", database.buffer_pool),
     ("file-per-table", database.file_per_table),
+    ("backup", backup.recent),
     ("archiving", database.archiving),
     ("archivers archivers@*", background.everywhere),
     ("queue", queue.plugin),
@@ -147,6 +159,7 @@ def from_site(
         db_machine=None if local else _machine_of(db_host, database.get("variables", {})),
         target_version=named or (staged.version if staged else target_version),
         window=settings.window if window is None else window,
+        backups=db_backup_store.seen(site),
     )
 
 

@@ -127,5 +127,16 @@ def facts(changes: dict[str, Any] | None = None, **fields: Any) -> Facts:
         "preflight": preflight,
         "target_version": "5.8.0",
         "window": 3 * 86400,
+        "backups": {
+            "now": NOW,
+            "full": None,
+            "full_error": "",
+            "essentials": {
+                "name": "20270115T070000Z",
+                "time": NOW - 3600,
+                "size": 5 * 2**20,
+                "numeric": True,
+            },
+        },
     }
     return Facts(**{**given, **fields})
