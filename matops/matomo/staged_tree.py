@@ -82,7 +82,7 @@ class StagedTree:
         Neither configuration nor caches come along. Raises Refused (no room), MatopsError.
         """
         self._has_room(source, plugins)
-        parts = sorted(each for each in source.iterdir() if each.name not in SKIPPED)
+        parts = self.parts(source)
         kept = [source / "config" / name for name in CONFIG_KEPT]
         with told("copy the staged tree", str(self.folder), "Nothing was run"):
             self.folder.mkdir(mode=0o700)
@@ -95,6 +95,10 @@ class StagedTree:
         self._copy([each for each in kept if each.exists()], self.config)
         self._copy(plugins, self.tree / "plugins", "-L")
         self._run(["rm", "-rf", "--", str(self.tree / "misc" / "user")])
+
+    def parts(self, source: Path) -> list[Path]:
+        """What of ``source`` is copied; its config/ goes by CONFIG_KEPT."""
+        return sorted(each for each in source.iterdir() if each.name not in SKIPPED)
 
     def write(self, name: str, text: str) -> None:
         """A file of the copy, 0600, the web user's. ``name`` is relative to the tree."""

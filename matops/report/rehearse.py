@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from matops.matomo.rehearsal import FOLLOWING, SQL, Migration, Rehearsal
 from matops.units import show_duration, show_epoch
 
-HEADERS = ("#", "of", "result", "how", "statement")
+HEADERS = ("#", "whose", "result", "how", "statement")
 _LONGEST = 240
 
 

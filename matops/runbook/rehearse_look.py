@@ -9,7 +9,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from matops.errors import Refused
+from matops.errors import PrivilegeMissing, Refused
 from matops.matomo.database import Database
 from matops.matomo.lock import LOCK
 from matops.matomo.release.versions import key
@@ -17,10 +17,12 @@ from matops.mysql import server as servers
 from matops.mysql.scratch import login as logins
 from matops.mysql.scratch.database import FOREIGN, Scratch
 from matops.mysql.session import Address, DatabaseError, Session
+from matops.units import show_size
 
 UPDATING = ("update", "upgrade", "offline", "recover", "migrate.ahead")
 """Tasks during which nothing is rehearsed: they change what would be copied."""
 
+_TABLE = 256 << 10  # bytes of an empty table's file, generously
 _REFUSED = (1044, 1142, 1143, 1227)
 
 
@@ -43,8 +45,9 @@ def look(*, docroot: str, stage: str, login: str) -> dict[str, Any]:
                   if str(row["name"]).startswith(db.prefix)]  # fmt: skip
         with Session(maker(db, server, login), timeout=60) as session:
             scratch = Scratch(session, db.address.schema, db.prefix)
-            state = may_create(scratch)
+            state = _may_create(scratch, server, login)
             account = str(session.value("account_current"))
+        _has_room(server, len(tables))
         folder = Path(stage).parent / scratch.name
         return {
             "server": server.shown,
@@ -58,6 +61,32 @@ def look(*, docroot: str, stage: str, login: str) -> dict[str, Any]:
             "owner": _owner(db),
             "updating": updating(str(folder)),
         }
+
+
+def _may_create(scratch: Scratch, server: servers.Server, login: str) -> str:
+    try:
+        return may_create(scratch)
+    except PrivilegeMissing as missing:
+        if not login:
+            here = "--login root, or " if server.is_here else ""
+            missing.next += f" Or: {here}--login FILE with a login that may"
+        raise
+
+
+def _has_room(server: servers.Server, tables: int) -> None:
+    """Refused where the data directory is seen from here and would not hold the empty tables."""
+    datadir = server.text("datadir")
+    if not (server.is_here and os.path.isdir(datadir)):
+        return
+    disk = os.statvfs(datadir)
+    need, free = tables * _TABLE, disk.f_bavail * disk.f_frsize
+    if need * 2 > free or (disk.f_files and tables * 2 > disk.f_favail):
+        raise Refused(
+            f"not enough room in {datadir}: {tables} empty tables need {show_size(need)}, "
+            f"{show_size(free)} and {disk.f_favail} inodes are free",
+            state="Nothing was changed",
+            next="free some space there, then rehearse again",
+        )
 
 
 def maker(db: Database, server: servers.Server, login: str) -> Address:

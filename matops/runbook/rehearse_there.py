@@ -225,6 +225,7 @@ class _Run:
         console = StagedConsole(tree, self.asked.php)
         console.equip(local, common)
         self._about_config(docroot, texts)
+        self._about_new_plugins(db, source)
         return console
 
     def _about_config(self, docroot: Path, texts: list[str]) -> None:
@@ -238,6 +239,17 @@ class _Run:
         ]
         if out or files:
             self.notes.append(f"left out of the staged configuration: {', '.join([*out, *files])}")
+
+    def _about_new_plugins(self, db: Database, source: Path) -> None:
+        bundled = ini.parse(_text(source / "config" / "global.ini.php"))
+        old = ini.list_of(db.config, "Plugins", "Plugins")
+        known = {*old, *ini.list_of(db.config, "PluginsInstalled", "PluginsInstalled")}
+        new = [name for name in ini.list_of(bundled, "Plugins", "Plugins") if name not in known]
+        if new:
+            self.notes.append(
+                f"new in this release: {', '.join(new)}; they are installed, with tables of their "
+                "own, by the first web request after the update, not by core:update"
+            )
 
     def _prove(self, db: Database, scratch: Scratch, console: StagedConsole) -> None:
         live = db.session.value("option_read", (OPTION,), option=db.table("option"))

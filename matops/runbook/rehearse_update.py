@@ -104,18 +104,24 @@ def same(one: str, other: str) -> bool:
 def _migration(step: Step, one: dict[str, Any]) -> Migration:
     statement = step.statement
     kind = one.get("kind") or _kind(statement)
+    component = one.get("component") or component_of(step.file)
     return Migration(
         number=step.number,
         of=step.of,
         statement=statement,
         kind=kind,
-        component=one.get("component") or component_of(step.file),
-        file=one.get("file") or version_of(step.file),
+        component=component,
+        file=_file(component, one.get("file") or version_of(step.file)),
         seconds=round(step.seconds, 3),
         ok=not step.error,
         error=step.error,
         ignores=list(one.get("ignores", [])),
     )
+
+
+def _file(component: str, version: str) -> str:
+    # The "version" of a dimension (log_visit.x) is its column's type.
+    return "" if component.startswith("log_") else version
 
 
 def _kind(statement: str) -> str:
