@@ -14,6 +14,7 @@ from matops.tasks import (
     db,
     jobs,
     logs,
+    migrate,
     prep,
     rehearse,
     release,
@@ -30,6 +31,7 @@ ns.add_task(check.check)
 ns.add_collection(archive.ns)
 ns.add_collection(logs.ns)
 ns.add_task(rehearse.rehearse)
+ns.add_collection(migrate.ns)
 
 # The database: look at it at any time; optimize it while it is up.
 ns.add_collection(db.ns)
