@@ -165,7 +165,7 @@ class _Probes:
 def _no_model(one: Statement, error: DatabaseError) -> Verdict:
     if error.number in _NO_TABLE:
         return Verdict(one, FAILS, reason=f"the table {one.table} does not exist ({error.number})")
-    return Verdict(one, UNKNOWN, EXCLUSIVE, None, _reason(error))
+    return Verdict(one, UNKNOWN, EXCLUSIVE, None, reason(error))
 
 
 @dataclass
@@ -192,7 +192,7 @@ class _Trial:
                 way = INPLACE if algorithm == "NOCOPY" else algorithm.lower()
                 return Verdict(self.one, way, lock.lower() or NO_LOCK, rebuild, why,
                                _notes(self.one))  # fmt: skip
-            why = _reason(last)
+            why = reason(last)
         assert last is not None
         return self._failed(last)
 
@@ -222,14 +222,14 @@ class _Trial:
     def _failed(self, error: DatabaseError) -> Verdict:
         number = error.number
         if number in _ALREADY:
-            reason = f"{_ALREADY[number]} already ({number}): Matomo goes on"
+            why = f"{_ALREADY[number]} already ({number}): Matomo goes on"
             whole = len(self.one.changes) > 1
             if whole:
-                reason = f"{_ALREADY[number]} already ({number}): its other clauses are not done"
-            return Verdict(self.one, FAILS if whole else NOTHING, reason=reason)
+                why = f"{_ALREADY[number]} already ({number}): its other clauses are not done"
+            return Verdict(self.one, FAILS if whole else NOTHING, reason=why)
         if number in _BUSY or isinstance(error, AccessDenied):
-            return Verdict(self.one, UNKNOWN, EXCLUSIVE, None, _reason(error))
-        return Verdict(self.one, FAILS, reason=_reason(error))
+            return Verdict(self.one, UNKNOWN, EXCLUSIVE, None, reason(error))
+        return Verdict(self.one, FAILS, reason=reason(error))
 
     def _space(self) -> Optional[int]:
         try:
@@ -249,7 +249,7 @@ class _Trial:
         return not all(clause.index_only for clause in self.one.changes)
 
 
-def _reason(error: MatopsError) -> str:
+def reason(error: MatopsError) -> str:
     """The server's own words, without ours around them."""
     found = re.search(r"\(\d+\): (.*)", error.what)
     return found[1] if found else error.what
