@@ -167,7 +167,9 @@ class _Run:
         return dataclasses.replace(
             result,
             stage=self.asked.stage,
-            config_changes=staged_config.changes(before, console.local_config()),
+            config_changes=staged_config.changes(before, console.local_config())
+            if result.ok
+            else [],
         )
 
     def _copy(self, scratch: Scratch, live: shapes.Schema) -> None:

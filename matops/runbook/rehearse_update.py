@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any, Callable
 
 from matops.errors import MatopsError
@@ -13,7 +14,7 @@ from matops.mysql import ddl
 from matops.mysql.scratch.database import Scratch
 from matops.mysql.session import ConnectionCut
 
-_FOLLOWS = "it may fail only because the migration before it did"
+_FOLLOWS = "perhaps only because the one before it failed"
 
 
 def rehearse(
@@ -42,8 +43,8 @@ def rehearse(
     migrations = matched(output.steps, listed["migrations"])
     failed = [each for each in migrations if not each.ok]
     for each in failed:
-        say(f"FAILED: {each.statement}: {each.error}")
-    error = "; ".join(f"{one.statement}: {one.error}" for one in failed[:1])
+        say(f"FAILED: {' '.join(each.statement.split())}: {each.error}")
+    error = "; ".join(f"{' '.join(one.statement.split())}: {one.error}" for one in failed[:1])
     if not failed:
         error = _trouble(console, output, code, timeout)
     if error and output.critical:
@@ -52,7 +53,7 @@ def rehearse(
     return Rehearsal(
         from_version="", to_version=to_version, stage="", at=0, server="",
         ok=not error, error=error, migrations=migrations,
-        plugins=[str(name) for name in listed["components"] if name != "core"],
+        plugins=[_component(str(name)) for name in listed["components"] if name != "core"],
         deactivated=output.deactivated,
     )  # fmt: skip
 
@@ -110,7 +111,7 @@ def _migration(step: Step, one: dict[str, Any]) -> Migration:
         of=step.of,
         statement=statement,
         kind=kind,
-        component=component,
+        component=_component(component),
         file=_file(component, one.get("file") or version_of(step.file)),
         seconds=round(step.seconds, 3),
         ok=not step.error,
@@ -119,8 +120,13 @@ def _migration(step: Step, one: dict[str, Any]) -> Migration:
     )
 
 
+def _component(name: str) -> str:
+    # A dimension's component is called "log_visit.x VARCHAR(40) NULL".
+    return name.split()[0] if name.startswith("log_") else name
+
+
 def _file(component: str, version: str) -> str:
-    # The "version" of a dimension (log_visit.x) is its column's type.
+    # And its "version" is the type once more.
     return "" if component.startswith("log_") else version
 
 
@@ -157,32 +163,40 @@ def with_verdicts(scratch: Scratch, migrations: list[Migration]) -> list[Migrati
 
     A migration that core:update did not come to, and whose verdict is "fails", fails.
     """
-    statements = {each.number: ddl.read(each.statement) for each in migrations if each.kind == SQL}
-    flat = [one for found in statements.values() for one in found]
+    statements = [ddl.read(each.statement) if each.kind == SQL else [] for each in migrations]
+    flat = [one for found in statements for one in found]
+    why = ""
     try:
         verdicts = iter(ddl.probe(scratch.session, scratch.name, flat, source=scratch.live))
     except ConnectionCut:
         raise
     except MatopsError as error:
-        return [_with(each, statements.get(each.number, []), [], error.line())
-                for each in migrations]  # fmt: skip
-    return [
-        _with(each, statements.get(each.number, []), [next(verdicts) for _ in
-              statements.get(each.number, [])], "")
-        for each in migrations
-    ]  # fmt: skip
+        verdicts, why = iter(()), error.line()
+    asked = [
+        _with(each, found, list(itertools.islice(verdicts, len(found))), why)
+        for each, found in zip(migrations, statements)
+    ]
+    broken = {name for each in asked if not each.ok for name in each.tables}
+    return [_judged(each, broken) for each in asked]
 
 
 def _with(
     each: Migration, found: list[ddl.Statement], verdicts: list[ddl.Verdict], why: str
 ) -> Migration:
-    tables = list(dict.fromkeys(name for one in found for name in one.tables))
-    failing = next((verdict for verdict in verdicts if verdict.algorithm == "fails"), None)
     data = [verdict.data() for verdict in verdicts]
-    each = dataclasses.replace(
-        each, tables=tables, verdict=data[0] if data else None, verdicts=data,
+    return dataclasses.replace(
+        each,
+        tables=list(dict.fromkeys(name for one in found for name in one.tables)),
+        verdict=data[0] if data else None,
+        verdicts=data,
         verdict_error=why if found else "",
-    )  # fmt: skip
-    if each.ran_by == FOLLOWING and failing:
-        return dataclasses.replace(each, ok=False, error=f"{failing.reason}; {_FOLLOWS}")
-    return each
+    )
+
+
+def _judged(each: Migration, broken: set[str]) -> Migration:
+    """``broken``: tables whose migrations failed in core:update itself."""
+    failing = next((data for data in each.verdicts if data["algorithm"] == "fails"), None)
+    if each.ran_by != FOLLOWING or failing is None:
+        return each
+    follows = f"; {_FOLLOWS}" if broken.intersection(each.tables) else ""
+    return dataclasses.replace(each, ok=False, error=f"{failing['reason']}{follows}")
