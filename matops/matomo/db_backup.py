@@ -7,29 +7,26 @@ with a sha256 for each, ``README`` with the commands that restore. It is written
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import fcntl
+import dataclasses
 import functools
 import json
 import os
-import re
 import shutil
-from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from matops.errors import Locked, MatopsError, Refused, UsageError
-from matops.matomo import db_restore
-from matops.matomo.database import Database
+from matops.errors import MatopsError, Refused, UsageError
+from matops.matomo import db_restore, ini
+from matops.matomo.database import address as address_of
+from matops.matomo.database import read_config
+from matops.matomo.db_backup_kept import alone, listing, sweep
 from matops.mysql import catalog, server
 from matops.mysql.dump import choose, files
 from matops.mysql.dump.essentials import Dump, Voices
 from matops.mysql.dump.source import Source
+from matops.mysql.session import Address, Session
 from matops.units import compact_time, show_size, utc_now
 
-NAME = re.compile(r"\d{8}T\d{6}Z")
 RESERVE = 512 * 2**20
 """Bytes that stay free on the backups' disk: a server with a full disk stops."""
 
@@ -38,23 +35,25 @@ _SHRINKS = 0.5
 0.1 to 0.25 for archive_numeric and Matomo's small tables."""
 
 
-def survey(docroot: str, place: str, numeric: bool = True) -> dict[str, Any]:
+def survey(docroot: str, place: str, numeric: bool = True, source: str = "") -> dict[str, Any]:
     """What a backup would hold, its room on the disk, and the backups there are.
 
     ``parts``: what of each table; ``bytes``: of data to be read; ``needs`` and ``free``: bytes on
-    the disk of ``place``; ``backups``: manifests without their tables. DatabaseError, Refused.
+    the disk of ``place``; ``backups``: manifests without their tables. ``source``: HOST[:PORT] of
+    a replica to read instead. DatabaseError, Refused.
     """
     _outside(docroot, place)
-    with Database(docroot) as db:
-        found = server.look(db.session)
-        parts = _parts(db, found, numeric)
+    address, prefix = _where(docroot, source)
+    with Session(address) as session:
+        found = server.look(session)
+        parts = _parts(session, found, prefix, numeric)
         backups = listing(place)
         size = choose.total(parts)
         return {
             "server": found.shown,
-            "database": db.address.shown,
+            "database": address.shown,
             "read_only": found.read_only or bool(found.is_replica),
-            "parts": [asdict(part) for part in parts],
+            "parts": [dataclasses.asdict(part) for part in parts],
             "bytes": size,
             "needs": int(size * _ratio(backups)) + 2**20,
             "free": _free(place),
@@ -62,12 +61,31 @@ def survey(docroot: str, place: str, numeric: bool = True) -> dict[str, Any]:
         }
 
 
-def _parts(db: Database, found: server.Server, numeric: bool) -> list[choose.Part]:
-    tables = catalog.tables(db.session, found, db.address.schema, db.prefix)
+def _where(docroot: str, source: str) -> tuple[Address, str]:
+    """The database's address, or ``source`` with the same account; and the table prefix."""
+    config = read_config(docroot)
+    address, prefix = address_of(config), ini.text_of(config, "database", "tables_prefix")
+    if not source:
+        return address, prefix
+    host, port = source_of(source)
+    return dataclasses.replace(address, host=host, port=port or address.port, socket=""), prefix
+
+
+def source_of(text: str) -> tuple[str, int]:
+    """``HOST[:PORT]`` as host and port (0: none given). UsageError. Pure."""
+    host, _, port = text.partition(":")
+    if not host or ":" in port or (port and not port.isdigit()):
+        raise UsageError(f"--source: '{text}' is not HOST or HOST:PORT")
+    return host, int(port or 0)
+
+
+def _parts(session: Session, found: server.Server, prefix: str, numeric: bool) -> list[choose.Part]:
+    schema = session.address.schema
+    tables = catalog.tables(session, found, schema, prefix)
     parts = choose.essentials(tables, numeric=numeric)
     if not any(part.what == choose.ROWS for part in parts):
         raise MatopsError(
-            f"there is no table {db.prefix}… to back up in {db.address.shown}",
+            f"there is no table {prefix}… to back up in {session.address.shown}",
             next="see [database] dbname and tables_prefix in config.ini.php",
         )
     return parts
@@ -100,27 +118,30 @@ def _outside(docroot: str, place: str) -> None:
 
 
 def make(
-    docroot: str, place: str, *, numeric: bool, about: dict[str, Any], voices: Voices
-) -> dict[str, Any]:
-    """Makes a backup in ``place``; its manifest. ``about``: host, Matomo's version.
+    docroot: str, place: str, *, numeric: bool, about: dict[str, Any], voices: Voices,
+    source: str = "",
+) -> dict[str, Any]:  # fmt: skip
+    """Makes a backup in ``place``; its manifest. ``about``: host, Matomo's version; ``source``:
+    see ``survey``.
 
     Raises Locked (another one is being made), Refused (no room), DatabaseError, MatopsError; then,
     and when it is interrupted, nothing of it is left.
     """
     _outside(docroot, place)
     os.umask(0o077)
-    with _alone(place), Database(docroot) as db:
-        _sweep(place)
-        found = server.look(db.session)
-        parts = _parts(db, found, numeric)
+    address, prefix = _where(docroot, source)
+    with alone(place), Session(address) as session:
+        sweep(place)
+        found = server.look(session)
+        parts = _parts(session, found, prefix, numeric)
         need = int(choose.total(parts) * _ratio(listing(place))) + 2**20
         refuse_without_room(place, need, _free(place))
         name = compact_time(utc_now())
         partial = Path(place) / f"{name}.part"
         manifest = {
             "v": 1, "what": "essentials", "name": name, "docroot": docroot, **about,
-            "server": found.shown, "flavour": found.flavour, "schema": db.address.schema,
-            "prefix": db.prefix, "numeric": numeric, "data_bytes": choose.total(parts),
+            "server": found.shown, "flavour": found.flavour, "schema": address.schema,
+            "prefix": prefix, "numeric": numeric, "data_bytes": choose.total(parts),
             "started": utc_now().isoformat(timespec="seconds"),
             "from_replica": found.read_only or bool(found.is_replica),
             "not_ours": sorted(p.name for p in parts if p.what == choose.NOT_OURS),
@@ -128,9 +149,11 @@ def make(
         try:
             partial.mkdir(mode=0o700)
             voices.room = functools.partial(_still_room, place)
-            with Source(db.address) as source:
-                done = Dump(source, db.address.schema, partial, parts, voices).run()
-            manifest.update(asdict(done), finished=utc_now().isoformat(timespec="seconds"))
+            with Source(address) as reader:
+                done = Dump(reader, address.schema, partial, parts, voices).run()
+            manifest.update(
+                dataclasses.asdict(done), finished=utc_now().isoformat(timespec="seconds")
+            )
             manifest["size"] = sum(int(about["size"]) for about in done.files.values())
             _put(partial / "README", db_restore.readme(f"{place}/{name}", manifest).encode())
             _put(partial / "manifest.json", json.dumps(manifest, indent=1).encode())
@@ -166,37 +189,6 @@ def _still_room(place: str) -> None:
         )
 
 
-@contextlib.contextmanager
-def _alone(place: str) -> Iterator[None]:
-    try:
-        os.makedirs(place, mode=0o700, exist_ok=True)
-        os.chmod(place, 0o700)
-        lock = os.open(f"{place}/.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise MatopsError(
-            f"{place} cannot be written: {error.strerror}",
-            state="No backup was made",
-            next="give this account sudo, or set db_backup_dir (or state_dir) to a folder of yours",
-        ) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise Locked(
-            f"another db.backup is at work in {place}",
-            state="This one did nothing",
-            next="jobs shows it; wait for it",
-        ) from None
-    finally:
-        os.close(lock)
-
-
-def _sweep(place: str) -> None:
-    """Removes what runs that were killed have left. Only under the lock."""
-    for left in Path(place).glob("*.part"):
-        shutil.rmtree(left, ignore_errors=True)
-
-
 def _put(path: Path, data: bytes) -> None:
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(data)
@@ -210,86 +202,3 @@ def _sync(folder: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
-
-
-def listing(place: str) -> list[dict[str, Any]]:
-    """The manifests of all whole backups in ``place``, the oldest first, without their lists.
-
-    ``tables`` is their number, ``rows`` of all. A folder whose manifest is damaged is told with
-    an ``error``.
-    """
-    found = []
-    with contextlib.suppress(OSError):
-        names = sorted(name for name in os.listdir(place) if NAME.fullmatch(name))
-        found = [_entry(place, name) for name in names]
-    return found
-
-
-def _entry(place: str, name: str) -> dict[str, Any]:
-    try:
-        manifest = json.loads(Path(place, name, "manifest.json").read_text())
-        tables = manifest.pop("tables")
-        manifest.pop("files")
-        rows = sum(table["rows"] or 0 for table in tables)
-        return {**manifest, "name": name, "folder": f"{place}/{name}", "tables": len(tables),
-                "rows": rows, "error": ""}  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return {"name": name, "folder": f"{place}/{name}", "tables": 0, "rows": 0, "size": 0,
-                "data_bytes": 0, "error": f"its manifest is damaged: {error}"}  # fmt: skip
-
-
-def load(place: str, name: str) -> dict[str, Any]:
-    """One manifest as it was written. UsageError: no such backup; Damaged."""
-    path = Path(place, name, "manifest.json")
-    if not NAME.fullmatch(name) or not path.exists():  # it becomes part of a path
-        raise UsageError(f"no backup '{name}' here; db.backup.list shows them")
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text())
-        return manifest
-    except (OSError, ValueError) as error:
-        raise files.Damaged(f"backup {name} is damaged: its manifest: {error}") from None
-
-
-def verify(place: str, name: str) -> dict[str, Any]:
-    """Reads a backup back: checksums, every byte unpacked, each file's last line. Its manifest.
-
-    Raises UsageError (no such backup), Damaged.
-    """
-    manifest = load(place, name)
-    for file, about in manifest["files"].items():
-        path = Path(place, name, file)
-        if files.sha256_of(path) != about["sha256"]:
-            raise files.Damaged(
-                f"backup {name} is damaged: {file} has another checksum than was written down",
-                next="do not restore from it: db.backup.list shows the others",
-            )
-        if files.last_line(path) != about["last"]:
-            raise files.Damaged(f"backup {name} is damaged: {file} ends too early")
-    return {**manifest, "folder": f"{place}/{name}"}
-
-
-def prune(place: str, keep: int) -> list[str]:
-    """Removes whole backups but the ``keep`` newest; their names. At least one always stays.
-
-    Those with a damaged manifest neither count nor go.
-    """
-    with _alone(place):
-        good = [each["name"] for each in listing(place) if not each["error"]]
-        old = good[: -max(keep, 1)]
-        for name in old:
-            # Renamed first: a half removed one must not look whole.
-            os.rename(f"{place}/{name}", f"{place}/{name}.part")
-            shutil.rmtree(f"{place}/{name}.part", ignore_errors=True)
-    return old
-
-
-def piece(place: str, name: str, file: str, offset: int, size: int) -> str:
-    """``size`` bytes of one file of a backup, in base64, for the operator's machine."""
-    if not NAME.fullmatch(name) or "/" in file:
-        raise UsageError(f"no file '{file}' in a backup '{name}'")
-    try:
-        with open(f"{place}/{name}/{file}", "rb") as opened:
-            opened.seek(offset)
-            return base64.b64encode(opened.read(size)).decode()
-    except OSError as error:
-        raise MatopsError(f"{place}/{name}/{file} cannot be read: {error.strerror}") from None

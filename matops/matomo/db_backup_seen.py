@@ -10,7 +10,7 @@ import subprocess
 import time
 from typing import Any, Optional
 
-from matops.matomo.db_backup import listing
+from matops.matomo.db_backup_kept import listing
 
 PATIENCE = 60
 """Seconds that the operator's ``backup_check`` may take."""

@@ -41,6 +41,7 @@ def readme(folder: str, manifest: dict[str, Any]) -> str:
         f"{manifest['finished']}.",
         "",
         GOOD_FOR,
+        "It holds password hashes and personal data as the database does: keep it as well guarded.",
         "",
         "Into a new, empty schema (CREATE DATABASE SCHEMA CHARACTER SET utf8mb4):",
         f"  {command(folder, manifest)}",

@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 from matops.errors import MatopsError, UsageError
 from matops.host import jobs as host_jobs
-from matops.matomo import db_backup, db_restore
+from matops.matomo import db_backup, db_backup_kept, db_restore
 from matops.matomo.site import Site
 from matops.mysql.dump import choose
 from matops.mysql.dump.essentials import Voices
@@ -26,7 +26,8 @@ class BackupEssentials(Step):
     """Everything but raw logs and archive blobs. Reads only; needs no lock of the installation.
 
     ``numeric``: with the rows of archive_numeric. ``keep``: so many whole backups stay.
-    ``fetch``: a folder on the operator's machine for a copy, '' = none.
+    ``fetch``: a folder on the operator's machine for a copy, '' = none. ``source``: HOST[:PORT] of
+    a replica to read instead.
     """
 
     name = "db.backup"
@@ -36,13 +37,13 @@ class BackupEssentials(Step):
 
     def __init__(
         self, site: Site, say: Say, *, track: Track, write: Say,
-        numeric: bool = True, keep: int = KEEP, fetch: str = "",
+        numeric: bool = True, keep: int = KEEP, fetch: str = "", source: str = "",
     ) -> None:  # fmt: skip
         """UsageError: a copy to this very machine."""
         super().__init__(site, say)
         if fetch and site.host.is_local:
             raise UsageError("--fetch copies to your machine: it goes with fab -H HOST")
-        self._numeric, self._keep, self._fetch = numeric, keep, fetch
+        self._numeric, self._keep, self._fetch, self._source = numeric, keep, fetch, source
         self._track, self._write = track, write
         self._place = store.place(site)
         self._total = 0
@@ -51,8 +52,10 @@ class BackupEssentials(Step):
 
     def look(self) -> Look:
         """What it would hold, whether there is room, and the newest backup there is."""
-        found = store.ask(self.site, "db_backup:survey", docroot=self.site.docroot,
-                          place=self._place, numeric=self._numeric)  # fmt: skip
+        found = store.ask(
+            self.site, "db_backup:survey", docroot=self.site.docroot, place=self._place,
+            numeric=self._numeric, source=self._source,
+        )  # fmt: skip
         good = [each for each in found["backups"] if not each["error"]]
         self._before = {each["name"] for each in good}
         self._total = int(found["bytes"])
@@ -84,7 +87,7 @@ class BackupEssentials(Step):
         """Makes it here, or as a job on the host, or attaches to the job there."""
         if action.payload == "prune":
             if store.here(self.site):
-                db_backup.prune(self._place, self._keep)
+                db_backup_kept.prune(self._place, self._keep)
         elif action.payload == "fetch":
             self._copy()
         elif store.here(self.site):
@@ -95,6 +98,7 @@ class BackupEssentials(Step):
 
     def _words(self) -> list[str]:
         words = [self.name, "--essentials", "--keep", str(self._keep)]
+        words += ["--source", self._source] if self._source else []
         return words if self._numeric else [*words, "--no-numeric"]
 
     def _make(self) -> None:
@@ -102,9 +106,9 @@ class BackupEssentials(Step):
         with self._track("db.backup", self._total, "B") as progress:
             voices = Voices(add=progress.add, say=lambda line: self.say(f"  {line}"))
             made = db_backup.make(self.site.docroot, self._place, numeric=self._numeric,
-                                  about=about, voices=voices)  # fmt: skip
-        # Read back before an older one may go.
-        db_backup.verify(self._place, made["name"])
+                                  about=about, voices=voices, source=self._source)  # fmt: skip
+        self.say("  reading it back")  # before an older one may go
+        db_backup_kept.verify(self._place, made["name"])
 
     def _newest(self) -> dict[str, Any]:
         good = [each for each in store.listing(self.site) if not each["error"]]
@@ -118,7 +122,7 @@ class BackupEssentials(Step):
 
     def _copy(self) -> None:
         name = self._newest()["name"]
-        manifest = store.ask(self.site, "db_backup:load", place=self._place, name=name)
+        manifest = store.ask(self.site, "db_backup_kept:load", place=self._place, name=name)
         with self._track("fetch", int(manifest["size"]), "B") as progress:
             path = store.fetch(self.site, manifest, Path(self._fetch), progress.add)
         self.say(f"  copied to {path}, checksums compared")
@@ -127,7 +131,7 @@ class BackupEssentials(Step):
         """The new backup's own list; it was read back where it was made."""
         newest = self._newest()
         self.manifest = store.ask(
-            self.site, "db_backup:load", place=self._place, name=newest["name"]
+            self.site, "db_backup_kept:load", place=self._place, name=newest["name"]
         )
         took = _seconds(self.manifest["started"], self.manifest["finished"])
         folder = f"{self._place}/{newest['name']}"
@@ -140,8 +144,8 @@ class BackupEssentials(Step):
 
     def closing(self) -> list[str]:
         """What an operator should read then: notes, what it is good for, the commands."""
-        if not self.manifest:
-            return []
+        if not self.manifest or not store.here(self.site):
+            return []  # the job has said it
         folder = f"{self._place}/{self.manifest['name']}"
         return [
             *(f"note: {note}" for note in self.manifest["notes"]),

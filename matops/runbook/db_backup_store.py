@@ -35,8 +35,8 @@ def ask(site: Site, function: str, **payload: Any) -> Any:
 
 
 def listing(site: Site) -> list[dict[str, Any]]:
-    """All backups, the oldest first (``matomo.db_backup.listing``)."""
-    found: list[dict[str, Any]] = ask(site, "db_backup:listing", place=place(site))
+    """All backups, the oldest first (``matomo.db_backup_kept.listing``)."""
+    found: list[dict[str, Any]] = ask(site, "db_backup_kept:listing", place=place(site))
     return found
 
 
@@ -94,7 +94,7 @@ def _fetch_file(site: Site, name: str, file: str, path: Path, told: Callable[[in
     digest, offset = hashlib.sha256(), 0
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
         while True:
-            answer = ask(site, "db_backup:piece", place=place(site), name=name, file=file,
+            answer = ask(site, "db_backup_kept:piece", place=place(site), name=name, file=file,
                          offset=offset, size=_PIECE)  # fmt: skip
             data = base64.b64decode(answer)
             opened.write(data)

@@ -8,7 +8,7 @@ from typing import Any
 from invoke import Collection
 
 from matops.errors import UsageError
-from matops.matomo import db_restore
+from matops.matomo import db_backup, db_restore
 from matops.report.progress import Progress
 from matops.runbook import db_backup_store as store
 from matops.runbook.db_backup import KEEP, BackupEssentials
@@ -27,6 +27,7 @@ _BACKUP = "name of a backup (its time, as db.backup.list shows it); `last` = the
         "full": "run your own backup or snapshot: the setting backup_command, as a job",
         "no-numeric": "leave out the rows of archive_numeric, too (the reports' numbers)",
         "keep": "so many essentials backups stay; older ones go once the new one is verified",
+        "source": "read this replica instead, HOST or HOST:PORT, with Matomo's account",
         "fetch": "also copy it to this folder on your machine",
         "dry-run": DRY_HELP,
         "json": JSON_HELP,
@@ -39,6 +40,7 @@ def backup(
     full: bool = False,
     no_numeric: bool = False,
     keep: str = str(KEEP),
+    source: str = "",
     fetch: str = "",
     dry_run: bool = False,
     json: bool = False,
@@ -55,12 +57,14 @@ def backup(
         raise UsageError("say which: --essentials, --full (your own backup_command), or both")
     if not keep.isdigit() or not int(keep):
         raise UsageError(f"--keep: '{keep}' is not a whole number above 0")
+    if source:
+        db_backup.source_of(source)
     desk = Desk(c, json=json)
     site = desk.site(changes=not dry_run, local=local)
     steps: list[Step] = [BackupFull(site, desk.say, desk.write)] if full else []
     made = BackupEssentials(
         site, desk.say, track=functools.partial(Progress, say=desk.say), write=desk.write,
-        numeric=not no_numeric, keep=int(keep), fetch=fetch,
+        numeric=not no_numeric, keep=int(keep), fetch=fetch, source=source,
     )  # fmt: skip
     if essentials:
         steps.append(made)
@@ -97,7 +101,7 @@ def verify(c: Any, backup: str, json: bool = False) -> None:
     desk = Desk(c, json=json)
     site = desk.site()
     name = store.chosen(site, backup)
-    found = store.ask(site, "db_backup:verify", place=store.place(site), name=name)
+    found = store.ask(site, "db_backup_kept:verify", place=store.place(site), name=name)
     rows = [
         (t["name"], t["rows"] if t.get("file") else f"structure only: {t['left_out']}",
          show_size(found["files"][t["file"]]["size"]) if t.get("file") else "")

@@ -15,7 +15,9 @@ from matops.mysql.dump.choose import Part
 from matops.mysql.dump.files import DumpFile
 from matops.mysql.dump.snapshot import Snapshots
 from matops.mysql.dump.source import LOCK_WAIT, Source
-from matops.mysql.session import DatabaseError
+from matops.mysql.privileges import account
+from matops.mysql.quote import quote
+from matops.mysql.session import AccessDenied, DatabaseError
 
 _LOCK_WAIT_TIMEOUT = 1205
 _TRIES = 6
@@ -113,6 +115,9 @@ class Dump:
     def _explained(self, part: Part, error: DatabaseError, locked: bool) -> MatopsError:
         if not locked:
             error.state = error.state or "No backup was made"
+            if isinstance(error, AccessDenied):
+                who = account(self._source)
+                error.next = f"GRANT SELECT ON {quote(self._schema)}.* TO {who};"
             return error
         return MatopsError(
             f"{part.name} cannot be read: somebody held its metadata lock for more than "
