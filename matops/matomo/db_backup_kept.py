@@ -13,11 +13,13 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from matops.errors import Locked, MatopsError, UsageError
+from matops.matomo.probes import backups
 from matops.mysql.dump import files
 
 NAME = re.compile(r"\d{8}T\d{6}Z")
@@ -136,3 +138,9 @@ def piece(place: str, name: str, file: str, offset: int, size: int) -> str:
             return base64.b64encode(opened.read(size)).decode()
     except OSError as error:
         raise MatopsError(f"{place}/{name}/{file} cannot be read: {error.strerror}") from None
+
+
+def full(check: str, files: str) -> dict[str, Any]:
+    """When the operator's own full backup was made last (``probes.backups.last_full``)."""
+    found, error = backups.last_full(check, files)
+    return {"now": time.time(), "time": found, "error": error}

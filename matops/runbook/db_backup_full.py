@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 from matops.errors import MatopsError, OutcomeUnknown, UsageError
 from matops.host import jobs as host_jobs
@@ -33,7 +32,6 @@ class BackupFull(Step):
         super().__init__(site, say)
         self._write = write
         self._started = 0.0
-        self._before: dict[str, Any] = {}
         if not site.settings.backup_command:
             raise UsageError(
                 "no full backup is configured", host=site.host.name,
@@ -48,13 +46,12 @@ class BackupFull(Step):
 
     def look(self) -> Look:
         """Finds one that runs already; says when the last one was made."""
-        self._before = store.seen(self.site)
+        last = store.last_full(self.site)["time"]
         running = self.site.jobs.latest(_JOB)
         if running and running.state == host_jobs.RUNNING:
             self._started = _epoch(running.started)
             why = f"job {running.name} runs since {running.started}"
             return Look([Action("attach to the full backup that runs already", why, running.name)])
-        last = self._before.get("full")
         why = f"the last one was made {show_epoch(last)}" if last else "no earlier one is seen"
         user = self.site.keeper or self.site.machine["user"]
         return Look([Action(f"run backup_command as {user}, in a job", why)])
@@ -82,14 +79,14 @@ class BackupFull(Step):
 
     def verify(self) -> Evidence:
         """The check must name a time after the start."""
-        found = store.seen(self.site)
-        problem = found.get("error") or found.get("full_error")
-        if problem:
+        found = store.last_full(self.site)
+        if found["error"]:
             raise OutcomeUnknown(
-                f"backup_command ended well, but whether there is a backup is not known: {problem}",
+                f"backup_command ended well, but whether there is a backup is not known: "
+                f"{found['error']}",
                 host=self.site.host.name, next="correct the setting, then look with check",
             )  # fmt: skip
-        made = float(found["full"])
+        made = float(found["time"])
         if made < self._started:
             raise MatopsError(
                 "backup_command ended with 0, but the newest full backup is of "

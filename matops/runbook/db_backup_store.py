@@ -51,16 +51,12 @@ def chosen(site: Site, name: str) -> str:
     return str(good[-1])
 
 
-def seen(site: Site) -> dict[str, Any]:
-    """When what was backed up last (``matomo.db_backup_seen``); ``error`` where it is not known."""
+def last_full(site: Site) -> dict[str, Any]:
+    """``{"now", "time", "error"}``: when the operator's own backup was made last, and why not."""
     settings = site.settings
-    try:
-        found: dict[str, Any] = ask(
-            site, "db_backup_seen:seen", place=place(site),
-            check=settings.backup_check, files=settings.backup_files,
-        )  # fmt: skip
-    except MatopsError as error:
-        return {"error": error.line()}
+    found: dict[str, Any] = ask(
+        site, "db_backup_kept:full", check=settings.backup_check, files=settings.backup_files
+    )
     return found
 
 

@@ -65,6 +65,8 @@ PROBES: dict[str, dict[str, Any]] = {
     },
     "background": {"cron": [], "units": [], "supervisor": [], "processes": [], "denied": [],
                    "sees_all_processes": True},
+    "backups": {"now": NOW, "full": None, "full_error": "", "essentials": {
+        "name": "20270115T070000Z", "time": NOW - 3600, "size": 5 * 2**20}},
     "console": {"ran": True, "works": True, "code": 0, "says": "", "took": 0.2,
                 "command": "console customdimensions:info", "user": "www-data"},
 }  # fmt: skip
@@ -127,16 +129,5 @@ def facts(changes: dict[str, Any] | None = None, **fields: Any) -> Facts:
         "preflight": preflight,
         "target_version": "5.8.0",
         "window": 3 * 86400,
-        "backups": {
-            "now": NOW,
-            "full": None,
-            "full_error": "",
-            "essentials": {
-                "name": "20270115T070000Z",
-                "time": NOW - 3600,
-                "size": 5 * 2**20,
-                "numeric": True,
-            },
-        },
     }
     return Facts(**{**given, **fields})

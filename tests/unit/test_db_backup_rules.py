@@ -8,7 +8,7 @@ import pytest
 
 from matops.errors import Refused
 from matops.matomo.db_backup import RESERVE, refuse_without_room
-from matops.matomo.db_backup_seen import parse_time
+from matops.matomo.probes.backups import parse_time
 from matops.mysql.catalog import Table
 from matops.mysql.dump import choose
 from matops.mysql.dump.columns import Column, after, quoted, shape
@@ -17,7 +17,7 @@ from matops.mysql.dump.programs import _anybody
 from matops.mysql.families import family
 from matops.runbook.checks import backup
 from matops.settings import Settings
-from tests.unit.check_facts import NOW, facts
+from tests.unit.check_facts import NOW, PROBES, facts
 
 
 def table(name: str, size: int = 1) -> Table:
@@ -120,9 +120,10 @@ def test_definers_become_a_comment() -> None:
     ],
 )
 def test_the_check(seen: dict[str, Any], status: str, words: str) -> None:
-    found = facts(settings=Settings(backup_check="x"))
-    result = backup.recent(facts(settings=found.settings, backups={**found.backups, **seen}))
+    known = {} if "error" in seen else PROBES["backups"]
+    changes = {"backups": {**known, **seen}}
+    result = backup.recent(facts(changes, settings=Settings(backup_check="x")))
     assert (result.status, words in result.found) == (status, True), result
     assert bool(result.todo) == (status != "ok")
-    bare = facts(backups={**found.backups, "essentials": None})
+    bare = facts({"backups.essentials": None})
     assert "name your full backup in backup_command" in backup.recent(bare).todo

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from matops.runbook.checks.result import OK, UNKNOWN, WARN, CheckResult, Facts
+from matops.runbook.checks.result import OK, UNKNOWN, WARN, CheckResult, Facts, failed
 from matops.units import show_duration, show_size
 
 
 def recent(facts: Facts) -> CheckResult:
     """A full backup of the operator's own, or at least the essentials, of late."""
-    settings, seen = facts.settings, facts.backups
+    settings, seen = facts.settings, facts.probe("backups")
     wanted = (
         f"essentials within {show_duration(settings.backup_age)}, or a full backup within "
         f"{show_duration(settings.backup_full_age)}"
     )
-    if not seen or "error" in seen:
-        reason = str(seen.get("error") or facts.preflight_error or "it was not asked")
+    if "now" not in seen:
+        reason = failed(seen) or "it was not asked"
         return CheckResult("backup", UNKNOWN, reason, wanted, "see the reason; then again")
     configured = bool(settings.backup_check or settings.backup_files)
     now = float(seen["now"])

@@ -41,7 +41,7 @@ class Facts:
     the release that waits to be installed. ``others``: what archives on the installation's other
     hosts, by name.
     ``db_machine``: facts of the database's own machine, where it is another one and was asked
-    (``error``: it could not be). ``backups``: when the database was backed up last.
+    (``error``: it could not be).
     """
 
     settings: Settings
@@ -61,7 +61,6 @@ class Facts:
     staged: Optional[Staged] = None
     others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     window: int = 0
-    backups: Mapping[str, Any] = field(default_factory=dict)
 
     def probe(self, module: str) -> Mapping[str, Any]:
         """The facts of one probe module; empty where it failed."""

@@ -1,42 +1,63 @@
-"""When the database was backed up last: by us, and by the operator's own tool. On the host."""
+"""When the database was backed up last. Runs on the host, stdlib only.
+
+By db.backup: its manifests. By the operator's own tool: the line of shell or the glob that the
+settings name. What that command prints is never passed on: it may hold anything.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import glob
+import json
 import os
 import re
 import subprocess
 import time
 from typing import Any, Optional
 
-from matops.matomo.db_backup_kept import listing
+Facts = dict[str, Any]
 
-PATIENCE = 60
+PATIENCE = 20
 """Seconds that the operator's ``backup_check`` may take."""
 
 
-def seen(place: str, check: str = "", files: str = "") -> dict[str, Any]:
+def collect(asked: Facts, found: Facts) -> Facts:
     """``{"now", "essentials", "full", "full_error"}``: times in seconds since 1970, or None.
 
-    ``essentials``: ``{"name", "time", "size"}`` of the newest whole one in ``place``; ``full``: by
-    the line of shell ``check`` or the glob ``files``; ``full_error`` says why it is not known.
-    What the command prints is never passed on: it may hold anything.
+    ``essentials``: ``{"name", "time", "size"}`` of the newest whole one of this docroot.
     """
-    good = [each for each in listing(place) if not each["error"]]
-    newest = good[-1] if good else None
-    full, error = _full(check, files)
+    wanted = asked.get("backups") or {}
+    docroot = str((found.get("site") or {}).get("docroot") or "")
+    full, error = last_full(wanted.get("check", ""), wanted.get("files", ""))
     return {
         "now": time.time(),
-        "essentials": newest
-        and {"name": newest["name"], "time": parse_time(newest["finished"]),
-             "size": newest["size"], "numeric": newest["numeric"]},
+        "essentials": newest(wanted.get("folders") or [], docroot),
         "full": full,
         "full_error": error,
-    }  # fmt: skip
+    }
 
 
-def _full(check: str, files: str) -> tuple[Optional[float], str]:
+def newest(folders: list[str], docroot: str) -> Optional[Facts]:
+    """``folders``: globs whose matches hold one folder for each backup."""
+    paths = [path for folder in folders
+             for path in glob.glob(os.path.expanduser(folder) + "/*/manifest.json")]  # fmt: skip
+    named = [(path.split("/")[-2], path) for path in paths]
+    for name, path in sorted(named, reverse=True):
+        if not re.match(r"^\d{8}T\d{6}Z$", name):
+            continue  # one that is being made, or was not finished
+        try:
+            with open(path) as file:
+                manifest = json.load(file)
+            if os.path.realpath(manifest["docroot"]) == os.path.realpath(docroot):
+                made = parse_time(manifest["finished"])
+                return {"name": name, "time": made, "size": manifest["size"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def last_full(check: str, files: str) -> tuple[Optional[float], str]:
+    """When, or why it is not known. Both '': nothing is configured, which is no error."""
     if check:
         return _asked(check)
     if not files:
