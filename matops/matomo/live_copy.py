@@ -31,7 +31,7 @@ _HIT = r"""<?php
 $_GET = json_decode(base64_decode('@QUERY@'), true);
 $_REQUEST = $_GET;
 $_SERVER = array_merge($_SERVER, array('REQUEST_METHOD' => 'GET', 'HTTP_HOST' => 'localhost',
-    'SERVER_NAME' => 'localhost', 'REMOTE_ADDR' => '192.0.2.77', 'SCRIPT_NAME' => '/matomo.php',
+    'SERVER_NAME' => 'localhost', 'REMOTE_ADDR' => '@FROM@', 'SCRIPT_NAME' => '/matomo.php',
     'REQUEST_URI' => '/matomo.php', 'QUERY_STRING' => http_build_query($_GET),
     'HTTP_USER_AGENT' => 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0',
     'HTTP_ACCEPT_LANGUAGE' => 'en'));
@@ -75,17 +75,18 @@ class OldCode:
         # So that an order can be tracked, too: it writes to the tables of conversions.
         scratch.execute("ahead_site_prepare", (self._site,), site=f"{prefix}site")
 
-    def track(self, visitor: str) -> None:
+    def track(self, visitor: str, from_ip: str) -> None:
         """A page view and an order of one visitor (16 hex digits), then reads them back.
 
-        Refused where a raw table did not get its row, with what the tracker said.
+        ``from_ip``: another one for each, or Matomo takes them for the same visitor. Refused where a raw table did not get its row, with what the tracker said.
         """
         tables = ("log_visit", "log_link_visit_action", "log_conversion", "log_conversion_item")
         before = {table: self._count(table) for table in tables}
         base = {"idsite": self._site, "rec": 1, "_id": visitor, "send_image": 0, "url": self._url}
         order = {"idgoal": 0, "ec_id": visitor, "revenue": 3,
                  "ec_items": json.dumps([["matops", "a test", "", 3, 1]])}  # fmt: skip
-        said = self._hit({**base, "action_name": "matops"}) + self._hit({**base, **order})
+        said = self._hit({**base, "action_name": "matops"}, from_ip)
+        said += self._hit({**base, **order}, from_ip)
         for table in tables:
             if self._count(table) != before[table] + 1:
                 raise Refused(
@@ -119,10 +120,11 @@ class OldCode:
     def _count(self, table: str) -> int:
         return int(self._scratch.value("rows_count", table=f"{self._prefix}{table}"))
 
-    def _hit(self, query: Mapping[str, object]) -> str:
+    def _hit(self, query: Mapping[str, object], from_ip: str) -> str:
         tree = self._console.tree
         data = base64.b64encode(json.dumps({k: str(v) for k, v in query.items()}).encode())
-        tree.write(_SCRIPT, _HIT.replace("@QUERY@", data.decode()))
+        script = _HIT.replace("@QUERY@", data.decode()).replace("@FROM@", from_ip)
+        tree.write(_SCRIPT, script)
         try:
             done = subprocess.run(
                 [self._console.php, str(tree.tree / _SCRIPT)], cwd=tree.tree, timeout=_WAIT,

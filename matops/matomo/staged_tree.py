@@ -106,6 +106,11 @@ class StagedTree:
         self._run(["mkdir", "-p", "--", str(path.parent)])
         self._run(["tee", "--", str(path)], text.encode())
 
+    def empty_tmp(self) -> None:
+        """Removes the copy's own caches: what its console does next, it does as if new."""
+        self._run(["rm", "-rf", "--", str(self.tree / "tmp")])
+        self._run(["mkdir", "--", str(self.tree / "tmp")])
+
     def _copy(self, what: Sequence[Path], where: Path, *flags: str) -> None:
         if what:
             words = ["cp", "-R", *flags, "--preserve=mode,timestamps", "--reflink=auto", "--"]

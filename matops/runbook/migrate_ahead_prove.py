@@ -37,7 +37,8 @@ from matops.runbook import rehearse_there, rehearse_update
 from matops.runbook.rehearse_there import Asked, say
 
 _NOTHING = "Nothing live was changed"
-_FIRST, _SECOND = "0123456789abcdef", "fedcba9876543210"
+_FIRST = ("0123456789abcdef", "192.0.2.77")  # a visitor, and an address of no one (RFC 5737)
+_SECOND = ("fedcba9876543210", "192.0.2.78")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,45 +65,34 @@ class Proof(rehearse_there._Run):
         self, db: Database, scratch: Scratch, tree: StagedTree, live: shapes.Schema
     ) -> Rehearsal:
         say("1. a plain upgrade of an empty copy")
-        console = self._fresh(db, scratch, tree, live)
-        plain, result = self._upgrade(db, scratch, console)
-        say("2. the live code on a copy with the statements applied")
-        self._start_over(scratch, tree)
-        made = self._old(db, scratch, tree, live)
-        say("3. the upgrade of that copy")
-        tree.clear()
-        console = self._console(db, scratch, tree, self._account(db, scratch))
+        scratch.create()
+        self._copy(scratch, live)
+        made = account.make(scratch, db.address)
+        console = self._console(db, scratch, tree, made)
         self._prove(db, scratch, console)
-        ahead, _ = self._upgrade(db, scratch, console)
-        _compare(plain, ahead, made)
+        plain, result = self._upgrade(scratch, console)
+        say("2. the live code on a copy with the statements applied")
+        scratch.drop()
+        scratch.create()
+        self._copy(scratch, live)
+        own = self._old(db, scratch, tree, live, made)
+        say("3. the upgrade of that copy")
+        tree.empty_tmp()
+        console = self._equipped(db, scratch, tree, made)
+        self._again(scratch, console)
+        ahead, _ = self._upgrade(scratch, console)
+        _compare(plain, ahead, own)
         say(f"proven: {len(plain.tables)} tables end as in a plain upgrade")
         self._look_ahead(scratch, ahead)
         return result
 
-    # --- copies ------------------------------------------------------------------------------
-
-    def _fresh(
-        self, db: Database, scratch: Scratch, tree: StagedTree, live: shapes.Schema
-    ) -> StagedConsole:
-        scratch.create()
-        self._copy(scratch, live)
-        console = self._console(db, scratch, tree, self._account(db, scratch))
-        self._prove(db, scratch, console)
-        return console
-
-    def _start_over(self, scratch: Scratch, tree: StagedTree) -> None:
-        tree.clear()
-        scratch.drop()
-        scratch.create()
-
-    def _account(self, db: Database, scratch: Scratch) -> Optional[Address]:
-        return account.make(scratch, db.address)
+    def _again(self, scratch: Scratch, console: StagedConsole) -> None:
+        """The proofs for another console, told once only: Refused where one does not hold."""
+        console.prove(schema=scratch.name, token=scratch.token, prefix=scratch.prefix)
 
     # --- the new code ------------------------------------------------------------------------
 
-    def _upgrade(
-        self, db: Database, scratch: Scratch, console: StagedConsole
-    ) -> tuple[Ended, Rehearsal]:
+    def _upgrade(self, scratch: Scratch, console: StagedConsole) -> tuple[Ended, Rehearsal]:
         result = rehearse_update.rehearse(
             console, scratch, timeout=self.asked.timeout, say=lambda line: None,
             to_version=self.asked.to_version,
@@ -123,41 +113,42 @@ class Proof(rehearse_there._Run):
     # --- the live code -----------------------------------------------------------------------
 
     def _old(
-        self, db: Database, scratch: Scratch, tree: StagedTree, live: shapes.Schema
-    ) -> set[str]:
+        self, db: Database, scratch: Scratch, tree: StagedTree, live: shapes.Schema,
+        made: Optional[Address],
+    ) -> set[str]:  # fmt: skip
         """Applies the statements, lets the live code work; the tables that it made itself."""
-        self._copy(scratch, live)
-        console = self._old_console(db, scratch, tree)
-        self._prove(db, scratch, console)
+        copy = LiveTree(tree.folder / "live", tree.web_user)
+        copy.make(Path(self.asked.docroot))
+        console = self._equipped(db, scratch, copy, made)
+        self._again(scratch, console)
         with self._in(scratch) as session:
             old = OldCode(console, session, db.prefix)
-            old.track(_FIRST)  # without them first: what fails then is not their fault
+            old.track(*_FIRST)  # without them first: what fails then is not their fault
             self.tasks = prepare(session, self._choices)
-            old.track(_SECOND)
+            old.track(*_SECOND)
             seen = old.visits()
             if seen != 2:
                 raise Refused(
                     f"the live code reports {seen} visits on the copy, not the 2 it tracked",
                     state=_NOTHING,
                 )
-            made = set(shapes.look(session, scratch.name, scratch.prefix).tables) - set(live.tables)
+            own = set(shapes.look(session, scratch.name, scratch.prefix).tables) - set(live.tables)
         say(f"   {old.version} tracks and reports with {len(self.tasks)} statements ahead")
-        return made
+        return own
 
-    def _old_console(self, db: Database, scratch: Scratch, tree: StagedTree) -> StagedConsole:
-        docroot = Path(self.asked.docroot)
-        copy = LiveTree(tree.folder, tree.web_user)
-        copy.make(docroot)
+    def _equipped(
+        self, db: Database, scratch: Scratch, tree: StagedTree, made: Optional[Address]
+    ) -> StagedConsole:
+        """A console in a copy that is there, configured as if new."""
         database = {"dbname": scratch.name}
-        made = self._account(db, scratch)
         if made is not None:
             database.update(username=made.user, password=made.password)
-        texts = [rehearse_there._text(docroot / "config" / name)
+        config = Path(self.asked.docroot) / "config"
+        texts = [rehearse_there._text(config / name)
                  for name in ("config.ini.php", "common.config.ini.php")]  # fmt: skip
         commands = ini.text_of(db.config, "General", "always_load_commands_from_plugin")
-        local, common = staged_config.private(texts[0], texts[1], commands, database)
-        console = StagedConsole(copy, self.asked.php)
-        console.equip(local, common)
+        console = StagedConsole(tree, self.asked.php)
+        console.equip(*staged_config.private(texts[0], texts[1], commands, database))
         return console
 
     def _in(self, scratch: Scratch) -> Session:
@@ -184,11 +175,11 @@ class Proof(rehearse_there._Run):
             self.left.append(f"{verdict.statement.shown}: {verdict.plain}{slow}")
 
 
-def _compare(plain: Ended, ahead: Ended, made: set[str]) -> None:
-    """Refused where the two copies do not end the same. ``made``: tables of the live code's own."""
-    kept = {name: each for name, each in plain.tables.items() if name not in made}
+def _compare(plain: Ended, ahead: Ended, own: set[str]) -> None:
+    """Refused where the two copies do not end the same. ``own``: tables that the live code made."""
+    kept = {name: each for name, each in plain.tables.items() if name not in own}
     found = picture.differences(
-        kept, {name: each for name, each in ahead.tables.items() if name not in made}
+        kept, {name: each for name, each in ahead.tables.items() if name not in own}
     )
     for name in sorted({*plain.versions, *ahead.versions}):
         before, after = (each.versions.get(name, "none") for each in (plain, ahead))
