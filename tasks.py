@@ -15,6 +15,8 @@ from matops.tasks import (
     jobs,
     logs,
     migrate,
+    notify,
+    plan,
     prep,
     rehearse,
     release,
@@ -31,6 +33,8 @@ ns.add_task(check.check)
 ns.add_collection(archive.ns)
 ns.add_collection(logs.ns)
 ns.add_task(rehearse.rehearse)
+ns.add_task(plan.plan)
+ns.add_collection(notify.ns)
 ns.add_collection(migrate.ns)
 
 # The database: look at it at any time; optimize it while it is up.

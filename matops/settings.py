@@ -112,6 +112,18 @@ class Settings:
     disk_factor: float = _setting(_factor, 2.0)
     swap_factor: float = _setting(_factor, 2.0)
     clock_tolerance: int = _setting(_duration, 5)
+    # The notices to customers
+    notices_dir: str = _setting(_text, "config/notices")
+    notice_languages: tuple[str, ...] = _setting(_texts, ("en",))
+    notice_zone: str = _setting(_text, "UTC")
+    notice_service: str = _setting(_text, "Matomo")
+    notice_contact: str = _setting(_text, "")
+    notice_from: str = _setting(_text, "")
+    notice_to: tuple[str, ...] = _setting(_texts, ())
+    notice_sendmail: str = _setting(_text, "/usr/sbin/sendmail")
+    notice_webhook: str = _setting(_text, "")
+    notice_webhook_secret: str = _setting(_text, "")
+    notice_webhook_header: str = _setting(_text, "Authorization: Bearer")
     # Patience
     connect_timeout: int = _setting(_patience, 15)
     command_timeout: int = _setting(_patience, 120)
