@@ -17,12 +17,12 @@ from tests.host.rehearse_kit import (
     REDIRECT,
     STAGES,
     Ran,
+    in_background,
     live_picture,
     plugin,
     site,
     stage_digest,
     staged,
-    subprocess_of,
 )
 from tests.sandbox import Sandbox
 
@@ -140,7 +140,7 @@ def test_killed_redirected_and_plugins(
     activate(sandbox, "Shop", "Broken")
     sandbox.exec("rm", "-rf", "/var/www/html/plugins/Redirect")
 
-    kill_in_the_middle(fab, sandbox)
+    kill_in_the_middle(fab, sandbox, tmp_path / "log")
     assert len(leftovers(sandbox)) == 3
     write(sandbox, "/var/www/html/config/common.config.ini.php",
           '; <?php exit; ?>\n[database]\ndbname = "matomo"\n[database_reader]\nhost = "127.0.0.1"\n'
@@ -207,13 +207,13 @@ def leftovers(sandbox: Sandbox) -> list[str]:
     return [row[0] for row in found] + [name for name in names if name.startswith("matops")]
 
 
-def kill_in_the_middle(fab: Fab, sandbox: Sandbox) -> None:
+def kill_in_the_middle(fab: Fab, sandbox: Sandbox, log: Path) -> None:
     """kill -9 of all of the job once the private copy is there; one console is left running."""
     words = fab.command("rehearse", "--login", "root")
-    process = subprocess_of(words, cwd=ROOT, env=fab.environment())
+    process = in_background(words, log, cwd=ROOT, env=fab.environment())
     until = time.monotonic() + 60
     while not sandbox.exec("sh", "-c", f"ls {STAGES}/matops*/matomo/console", check=False).stdout:
-        assert time.monotonic() < until and process.poll() is None
+        assert time.monotonic() < until and process.poll() is None, log.read_text()
         time.sleep(0.1)
     sandbox.exec("sh", "-c", "for p in /var/lib/matops/*/jobs/rehearse.*/pid; do "
                  "[ -e ${p%pid}rc ] || pkill -KILL -s $(cat $p); done")  # fmt: skip
