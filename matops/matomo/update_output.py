@@ -12,7 +12,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Optional
 
-_BEGIN = re.compile(r"(?:^|\n) {2}Executing ")
+# At the beginning of a line, or right behind one that failed: that one has no end of line.
+_BEGIN = re.compile(r"(?:(?<![\s\S])|(?<=\n)|(?<=\.\.\. )) {2}Executing ")
 _DONE = re.compile(r"\.\.\. Done\. \[(\d+) / (\d+)\][ \t]*(?:\r?\n|$)")
 _FAILED = re.compile(
     r"\*\s+(?P<file>\S[^\n]*?):\s*\n\s*Error trying to execute the migration '(?P<what>.*?)'\.\s*\n"
@@ -72,7 +73,7 @@ class UpdateOutput:
         if done is None:
             return None
         number, of = int(done[1]), int(done[2])
-        return self._close(self.text[start : done.start()], done.end() - 1, number, of, now)
+        return self._close(self.text[start : done.start()], done.end(), number, of, now)
 
     def _close(self, statement: str, at: int, number: int = 0, of: int = 0, now: float = 0) -> Step:
         step = self._open or Step("")
