@@ -137,8 +137,11 @@ class Estimator:
     def _machine(self) -> Machine:
         rows = self.session.rows("ddl_pool")
         found = {str(r["Variable_name"]).lower(): str(r["Value"]) for r in rows}
-        return Machine(int(found.get("innodb_buffer_pool_size") or 128 << 20),
-                       found.get("innodb_alter_copy_bulk", "").upper() == "ON")  # fmt: skip
+        return Machine(
+            int(found.get("innodb_buffer_pool_size") or 128 << 20),
+            found.get("innodb_alter_copy_bulk", "").upper() == "ON",
+            found.get("innodb_change_buffering", "none").lower() not in ("none", "deletes", ""),
+        )
 
     def _one(self, number: int, verdict: Verdict, machine: Machine) -> Estimated:
         statement = verdict.statement
