@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
-from matops.errors import MatopsError, Refused
+from matops.errors import MatopsError, Refused, UsageError
 from matops.host import jobs as host_jobs
 from matops.matomo.rehearsal import Rehearsal, load, outdated
 from matops.matomo.rehearsal_base import release_key
@@ -145,9 +145,17 @@ class MigrateAhead(Step):
             raise self._stale(why)
 
     def _choose(self, rehearsal: Rehearsal, facts: dict[str, Any]) -> list[Choice]:
+        offered = offers(rehearsal)
+        known = {name for one in offered for name in one.tables or ()}
+        unknown = [name for name in self._wanted.tables if name not in known]
+        if unknown:
+            raise UsageError(
+                f"--tables: the upgrade does nothing to {', '.join(unknown)}",
+                state="Nothing was changed",
+                next="full names, with the prefix; --dry-run --min-size 0 shows them",
+            )
         live = live_from(facts)
-        return choose(offers(rehearsal), live, min_size=self._wanted.min_size,
-                      tables=self._wanted.tables)  # fmt: skip
+        return choose(offered, live, min_size=self._wanted.min_size, tables=self._wanted.tables)
 
     # --- act ---------------------------------------------------------------------------------
 

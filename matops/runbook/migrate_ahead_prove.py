@@ -162,7 +162,8 @@ class Proof(rehearse_there._Run):
         """Asks the server how it does what core:update still does to the chosen tables."""
         tables = list(dict.fromkeys(task.table for task in self.tasks))
         texts = [each.statement for each in ahead.migrations
-                 if each.kind == SQL and set(tables) & set(each.tables)]  # fmt: skip
+                 if each.kind == SQL and set(tables) & set(each.tables)
+                 and ddl.parse(each.statement).kind == "alter"]  # fmt: skip
         scratch.renew(tables)
         with self._in(scratch) as session:
             prepare(session, self._choices)

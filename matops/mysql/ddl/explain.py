@@ -36,9 +36,12 @@ def rows(session: Session, statement: Statement) -> Optional[int]:
     return sum(by_id.values()) if by_id else 1
 
 
-def time(touched: int, rate: float = 0.0) -> Range:
-    """Seconds for so many rows. ``rate``: rows a second that were measured here, 0 = none."""
+def time(touched: int, rate: float = 0.0, *, at_most: bool = False) -> Range:
+    """Seconds for so many rows. ``rate``: rows a second that were measured here, 0 = none;
+    ``at_most``: it is the number of all rows, for EXPLAIN could not be had."""
     used = rate or DEFAULT_RATE
-    basis = f"about {touched} rows (EXPLAIN), at {'the measured' if rate else 'an assumed'} " \
-            f"{used:.0f} rows a second"  # fmt: skip
-    return Range(touched / used / 8, touched / used, 4 * touched / used + 0.1, basis)
+    how = "at most all rows of the tables it names" if at_most else "EXPLAIN"
+    pace = f"{'the measured' if rate else 'an assumed'} {used:.0f} rows a second"
+    low = 0.0 if at_most else touched / used / 8
+    basis = f"about {touched} rows ({how}), at {pace}"
+    return Range(low, touched / used, 4 * touched / used + 0.1, basis)

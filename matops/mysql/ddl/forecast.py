@@ -24,8 +24,8 @@ what disks of the last ten years did (facts: rebuilds of 1–2 GB tables at 80�
 
 _DOUBLING = {INPLACE: 0.08, COPY: 0.03}
 MERGED = 0.1
-"""A page's cost with a change buffer. Measured with 5 M rows, 3 indexes, 256 MB of buffer pool: 48 µs
-for each entry that missed, where a read took 0.4 ms."""
+"""Of a page's cost, with a change buffer. Measured: 48 µs for each entry that missed (5 M rows,
+three indexes, 256 MB of buffer pool), where a read took 0.4 ms."""
 
 POOL_SHARE = (0.6, 0.3, 0.2)
 """Of the buffer pool: what the index pages get beside the old and the new rows passing through."""
