@@ -23,7 +23,7 @@ from matops.matomo.db_backup_kept import alone, listing, sweep
 from matops.mysql import catalog, server
 from matops.mysql.dump import choose, files
 from matops.mysql.dump.essentials import Dump, Voices
-from matops.mysql.dump.source import Source
+from matops.mysql.dump.source import LOCK_WAIT, Source
 from matops.mysql.session import Address, Session
 from matops.units import compact_time, show_size, utc_now
 
@@ -44,7 +44,7 @@ def survey(docroot: str, place: str, numeric: bool = True, source: str = "") -> 
     """
     _outside(docroot, place)
     address, prefix = _where(docroot, source)
-    with Session(address) as session:
+    with _session(address) as session:
         found = server.look(session)
         parts = _parts(session, found, prefix, numeric)
         backups = listing(place)
@@ -69,6 +69,10 @@ def _where(docroot: str, source: str) -> tuple[Address, str]:
         return address, prefix
     host, port = source_of(source)
     return dataclasses.replace(address, host=host, port=port or address.port, socket=""), prefix
+
+
+def _session(address: Address) -> Session:
+    return Session(address, timeout=300, variables={"lock_wait_timeout": LOCK_WAIT})
 
 
 def source_of(text: str) -> tuple[str, int]:
@@ -130,7 +134,7 @@ def make(
     _outside(docroot, place)
     os.umask(0o077)
     address, prefix = _where(docroot, source)
-    with alone(place), Session(address) as session:
+    with alone(place), _session(address) as session:
         sweep(place)
         found = server.look(session)
         parts = _parts(session, found, prefix, numeric)

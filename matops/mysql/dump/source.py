@@ -67,6 +67,10 @@ class Source(Session):
             self._result = None
         except (pymysql.Error, RuntimeError, OSError) as error:
             raise explain(error, self.address, doing) from None
+        except BaseException:
+            # The reader gave up in the middle: what is still under way is not waited for.
+            self.close()
+            raise
 
     def close(self) -> None:
         """Closes the connection at once, in the middle of a result, too."""
