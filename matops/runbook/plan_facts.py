@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from matops.errors import Locked, MatopsError, PrivilegeMissing, Refused
+from matops.errors import MatopsError, OutcomeUnknown
 from matops.matomo import archives, queue_settings
 from matops.matomo.database import Database
 from matops.mysql import catalog, space
@@ -18,6 +18,7 @@ from matops.mysql import server as servers
 from matops.mysql.choose import MinGain
 from matops.mysql.ddl import Verdict, from_data, parse, read
 from matops.mysql.ddl.estimate import Estimated, Estimator
+from matops.mysql.ddl.sample import MOST_BYTES
 from matops.mysql.ddl.verdict import EXCLUSIVE, UNKNOWN
 from matops.mysql.optimize_journal import OptimizeJournal
 from matops.mysql.scratch.database import Scratch
@@ -57,7 +58,13 @@ def collect(
             "prefix": db.prefix,
             "now": now,
             "rate": rate,
-            "migrations": _migrations(db, server, statements, verdicts, rate, login, budget),
+            "migrations": _migrations(
+                db,
+                server,
+                statements,
+                verdicts,
+                _Means(rate, login, 0.0 if server.galera else budget, _most(server, free)),
+            ),
             "optimize": _attempt(lambda: _worth_optimizing(db, server, budget / 4)),
             "purge": _attempt(lambda: archives.purgeable(docroot, max_seconds=budget / 4)),
             "traffic": _attempt(lambda: plan_traffic.hourly(db, now)),
@@ -78,30 +85,69 @@ def _attempt(read_it: Callable[[], Any]) -> Any:
         return {"error": error.line()}
 
 
-def _migrations(db: Database, server: Server, statements: Sequence[str],
-                verdicts: Sequence[Sequence[dict[str, Any]]], rate: float, login: str,
-                budget: float) -> dict[str, Any]:  # fmt: skip
+@dataclasses.dataclass(frozen=True)
+class _Means:
+    """``rate``: bytes a second of earlier rebuilds. ``budget``: seconds for samples, ``most``:
+    bytes of them."""
+
+    rate: float
+    login: str
+    budget: float
+    most: int
+
+
+def _most(server: Server, free: Optional[int]) -> int:
+    """Samples and their copies take an eighth of what is free at the most; 0 = no samples."""
+    room = space.look(server, server.is_here, free)
+    if room is None:
+        return MOST_BYTES
+    most = min(MOST_BYTES, (room.data - space.RESERVE) // 8)
+    return most if most >= MOST_BYTES // 16 else 0
+
+
+def _migrations(
+    db: Database,
+    server: Server,
+    statements: Sequence[str],
+    verdicts: Sequence[Sequence[dict[str, Any]]],
+    means: _Means,
+) -> dict[str, Any]:
     """``{"of": [[estimate, …] for each statement], "sampled": bool, "why_not": line}``."""
     counts = [len(read(text)) or 1 for text in statements]
-    address = dataclasses.replace(maker(db, server, login), schema=db.address.schema)
+    address = dataclasses.replace(maker(db, server, means.login), schema=db.address.schema)
     why_not = ""
     found: list[Estimated] = []
     with Session(address, timeout=None) as session:
-        estimator = Estimator(session, db.address.schema, rate=rate, budget=budget)
+        estimator = Estimator(session, db.address.schema, rate=means.rate, most=means.most,
+                              budget=means.budget if means.most else 0.0)  # fmt: skip
         scratch = Scratch(session, db.address.schema, db.prefix)
         try:
             with scratch:
                 _strict(session, server)
                 estimator.scratch = scratch.name
                 found = estimator.estimate(statements)
-        except (PrivilegeMissing, Locked, Refused) as error:
+        except OutcomeUnknown:
+            raise
+        except MatopsError as error:  # no right to, another run has it, a read-only server
             why_not = error.line()
+    if not why_not and not (means.budget and means.most):
+        why_not = _why_no_samples(server, means)
+        return {"of": _grouped([one.data() for one in found], counts), "sampled": False,
+                "why_not": why_not}  # fmt: skip
     if why_not:
         # Only Matomo's own account is sure to read the live tables then.
         known = [one for each, text in zip(verdicts, statements) for one in _stored(each, text)]
-        found = Estimator(db.session, db.address.schema, rate=rate).estimate([], known)
+        found = Estimator(db.session, db.address.schema, rate=means.rate).estimate([], known)
     return {"of": _grouped([one.data() for one in found], counts), "sampled": not why_not,
             "why_not": why_not}  # fmt: skip
+
+
+def _why_no_samples(server: Server, means: _Means) -> str:
+    if server.galera:
+        return "no samples on a Galera cluster, where their ALTER would stop every node"
+    if not means.most:
+        return "too little disk is free for samples"
+    return "no samples were asked for (--budget)"
 
 
 def _strict(session: Session, server: Server) -> None:

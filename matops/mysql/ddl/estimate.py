@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, Union
 
+from matops.mysql import server as servers
 from matops.mysql.ddl import asking, explain, forecast, reading, sample, shape
 from matops.mysql.ddl.forecast import Machine, Range
 from matops.mysql.ddl.reading import Statement
@@ -58,7 +59,8 @@ class Estimator:
 
     ``scratch`` '': no scratch schema may be had; then ``verdicts`` of an earlier probe are taken,
     and rates from elsewhere. ``rate``: bytes of table a second of earlier rebuilds on this
-    server (0 = none known); ``budget``: seconds for all samples.
+    server (0 = none known); ``budget``: seconds for all samples, 0 = take none;
+    ``most``: bytes of the samples of one table.
     """
 
     session: Session
@@ -66,6 +68,7 @@ class Estimator:
     scratch: str = ""
     rate: float = 0.0
     budget: float = 60.0
+    most: int = sample.MOST_BYTES
     say: Callable[[str], None] = lambda line: None
     _shapes: dict[str, Optional[Shape]] = field(default_factory=dict)
     _timed: dict[tuple[str, int], Timed] = field(default_factory=dict)
@@ -77,17 +80,20 @@ class Estimator:
         self, statements: Sequence[Union[str, Statement]], verdicts: Sequence[Verdict] = ()
     ) -> list[Estimated]:
         """One for each statement, in order (a text with several gives several). DatabaseError."""
+        if self.session.flavour == "mysql":
+            servers.allowed(self.session, "statistics_fresh")  # else a day old
         if self.scratch:
             verdicts = asking.probe(
                 self.session, self.scratch, statements, source=self.live, live_schema=self.live
             )
-            self._isolate()
-            self._sample(verdicts)
+            if self.budget > 0:
+                self._isolate()
+                self._sample(verdicts)
         machine = self._machine()
         return [self._one(i, verdict, machine) for i, verdict in enumerate(verdicts)]
 
     def _isolate(self) -> None:
-        # INSERT … SELECT must not lock the live rows it reads; nor need a replica hear of it.
+        # INSERT … SELECT must not lock the live rows it reads.
         self.session.set({"sql_mode": "NO_AUTO_VALUE_ON_ZERO"})
         self.session.execute("scratch_isolation")
 
@@ -128,7 +134,7 @@ class Estimator:
               budget: float) -> None:  # fmt: skip
         self.say(f"timing {len(numbers)} statements on a sample of {chosen.table} "
                  f"({show_size(chosen.bytes)})")  # fmt: skip
-        sampler = sample.Sampler(self.session, self.scratch, chosen, budget)
+        sampler = sample.Sampler(self.session, self.scratch, chosen, budget, self.most)
         for place, timed in enumerate(sampler.time([verdicts[i] for i in numbers])):
             if timed is not None:
                 self._timed[family, place] = timed
