@@ -108,7 +108,7 @@ class OldCode:
                 f"the live code ({self.version}) does not report on the copy: {_one_line(text)}",
                 state="Nothing live was changed",
             )
-        return sum(int(each or 0) for each in found.values())
+        return sum(found.values())
 
     @property
     def version(self) -> str:
@@ -137,10 +137,11 @@ class OldCode:
                 state="Nothing live was changed",
                 next="see what the database waits for: db.locks",
             ) from None
-        return done.stdout.decode(errors="replace")
+        said: bytes = done.stdout
+        return said.decode(errors="replace")
 
 
-def _answer(text: str) -> Optional[dict[str, object]]:
+def _answer(text: str) -> Optional[dict[str, int]]:
     """``{"2026-11-22": 2}`` from the console's output, which may say more; a day without visits
     is left out, or []."""
     for line in reversed(text.splitlines()):

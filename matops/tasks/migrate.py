@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from invoke import Collection
 
+from matops.matomo.site import Site
 from matops.mysql import throttle
 from matops.mysql.guard import ABORT, KILL_IDLE, WAIT
 from matops.runbook.engine import run_steps
 from matops.runbook.migrate_ahead import MigrateAhead
 from matops.runbook.migrate_ahead_there import Wanted
-from matops.tasks.desk import CHANGING, YES_HELP, Desk, confirmer, one_of, operation
+from matops.tasks.db_optimize import free_on_db_host
+from matops.tasks.desk import (
+    CHANGING,
+    YES_HELP,
+    Desk,
+    confirmer,
+    is_remote,
+    one_of,
+    operation,
+)
 from matops.units import parse_duration, parse_size
 
 
@@ -75,12 +86,19 @@ def ahead(
     seconds = parse_duration(timeout, "--timeout")
     desk = Desk(c, json=json)
     site = desk.site(changes=not dry_run, local=local)
+    if _elsewhere(c, site) and not free_space:
+        wanted = dataclasses.replace(wanted, free_space=free_on_db_host(desk, site))
     step = MigrateAhead(
         site, desk.say, wanted, login=login, timeout=seconds, confirm=confirmer(yes)
     )
     with desk.run(site, step.name, [step], dry_run=dry_run, take_over=take_over) as run:
         outcomes = run_steps([step], run)
     desk.finish(outcomes, {"ahead": step.result} if step.result else None)
+
+
+def _elsewhere(c: Any, site: Site) -> bool:
+    """Is the database on a machine of its own that we can ask for its free space?"""
+    return is_remote(c) and bool(site.settings.db_host) and not site.database_is_local
 
 
 ns = Collection("migrate", ahead)

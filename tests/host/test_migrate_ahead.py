@@ -188,4 +188,5 @@ def test_ahead_under_traffic_then_the_upgrade_ends_with_the_same_schema(
     ).stdout  # fmt: skip
     assert "successfully updated" in upgraded and "already up to date" in upgraded, upgraded
     plain, ahead = pictures(sandbox, REFERENCE), pictures(sandbox, "matomo")
+    assert "index_ahead" in plain["matomo_log_visit"].keys and "matomo_archiving_metrics" in plain
     assert differences(plain, ahead) == []

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from matops.matomo.rehearsal import Migration
 from matops.mysql.ahead import picture
 from matops.mysql.ahead.choose import INPLACE, INSTANT, Live, Offered, choose, online, taken
 from matops.mysql.ahead.grammar import NotTaken, read
 from matops.mysql.ahead.picture import There
+from matops.mysql.ahead.summary import Result, Summary, Task
+from matops.mysql.optimize_journal import OptimizeJournal
+from matops.mysql.rebuild import Ended, Report
+from matops.runbook import migrate_ahead_there as there
+from matops.runbook.migrate_ahead_offer import way
+from matops.runbook.migrate_ahead_words import way_back
 
 ADDED = "ALTER TABLE `m_log_visit` ADD COLUMN `ai_agent_name` VARCHAR(40) NULL;"
 
@@ -203,3 +212,51 @@ def test_order_and_tables_count_too() -> None:
     assert "another order" in picture.differences({"t": picture.parse(CREATE)}, {"t": turned})[0]
     assert picture.differences({"t": turned}, {}) == ["table t is missing"]
     assert picture.differences({}, {"t": turned}) == ["table t is there besides"]
+
+
+def migration(number: int, text: str, algorithm: str, lock: str = "none") -> Migration:
+    """As the rehearsal keeps it."""
+    verdict = {"statement": text, "algorithm": algorithm, "lock": lock}
+    return Migration(number, 9, text, tables=["m_a"], verdict=verdict, verdicts=[verdict])
+
+
+def test_what_the_rehearsal_offers() -> None:
+    text = "ALTER TABLE m_a ADD x INT NULL"
+    assert way(migration(1, text, "instant")) == INSTANT
+    assert way(migration(1, text, "inplace")) == INPLACE
+    assert "not do it online: inplace, lock shared" in way(migration(1, text, "inplace", "shared"))
+    assert "online: copy" in way(migration(1, text, "copy"))
+    assert "nothing is left" in way(migration(1, text, "nothing"))
+    assert way(Migration(1, 9, text, verdict_error="no rights")).endswith("(no rights)")
+
+
+def test_our_own_changes_do_not_make_the_rehearsal_stale(tmp_path: Path) -> None:
+    before = picture.parse(CREATE)
+    after = picture.parse(CREATE.replace("  PRIMARY", "  `x` int(11) DEFAULT NULL,\n  PRIMARY"))
+    other = picture.parse(CREATE.replace("  PRIMARY", "  `y` int(11) DEFAULT NULL,\n  PRIMARY"))
+    statement = read("ALTER TABLE t ADD x INT NULL")
+    task = Task(1, statement.text, INSTANT, statement, before, after)
+    folder = tmp_path / there.JOURNAL
+    assert there._explained(tmp_path, {"t": after}) == {}
+    with OptimizeJournal(str(folder), there.JOURNAL) as journal:
+        journal.write("proven", "r", tables=there._chain([task], {"table t": "P0"}))
+    for seen in (before, after):
+        assert there._explained(tmp_path, {"t": seen}) == {"table t": "P0"}
+    assert there._explained(tmp_path, {"t": other}) == {}
+    with OptimizeJournal(str(folder), there.JOURNAL) as journal:  # gone on with
+        journal.write("proven", "s", tables=there._chain([task], {"table t": "P1"}))
+    assert there._explained(tmp_path, {"t": after}) == {"table t": "P0"}
+
+
+def test_how_a_run_ends() -> None:
+    statement = read("ALTER TABLE t ADD x INT NULL")
+    task = Task(7, statement.text, INSTANT, statement, picture.Picture(), picture.Picture())
+    done, left = Result(task, Report()), Result(task, Report(Ended.BLOCKED, "held by somebody"))
+    assert Summary([done]).error() is None
+    blocked = Summary([done, left]).error()
+    assert blocked is not None and blocked.code == 1
+    assert "#7 on t was not run: held by somebody" in blocked.line()
+    unknown = Summary([Result(task, Report(Ended.UNKNOWN, "lost"))]).error("Ctrl-C")
+    assert unknown is not None and unknown.code == 4
+    assert Summary([done]).error("Ctrl-C") is None
+    assert way_back(Summary([done]))[1:] == ["ALTER TABLE `t` DROP COLUMN `x`;"]
