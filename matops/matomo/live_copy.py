@@ -78,7 +78,8 @@ class OldCode:
     def track(self, visitor: str, from_ip: str) -> None:
         """A page view and an order of one visitor (16 hex digits), then reads them back.
 
-        ``from_ip``: another one for each, or Matomo takes them for the same visitor. Refused where a raw table did not get its row, with what the tracker said.
+        ``from_ip``: another one for each, or Matomo takes them for the same visitor. Refused where
+        a raw table did not get its row, with what the tracker said.
         """
         tables = ("log_visit", "log_link_visit_action", "log_conversion", "log_conversion_item")
         before = {table: self._count(table) for table in tables}
@@ -124,7 +125,7 @@ class OldCode:
         tree = self._console.tree
         data = base64.b64encode(json.dumps({k: str(v) for k, v in query.items()}).encode())
         script = _HIT.replace("@QUERY@", data.decode()).replace("@FROM@", from_ip)
-        tree.write(_SCRIPT, script)
+        tree.write(str(tree.tree / _SCRIPT), script)
         try:
             done = subprocess.run(
                 [self._console.php, str(tree.tree / _SCRIPT)], cwd=tree.tree, timeout=_WAIT,

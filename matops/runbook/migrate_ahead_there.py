@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
 
-from matops.errors import MatopsError, Refused
+from matops.errors import MatopsError, PrivilegeMissing, Refused
 from matops.matomo import rehearsal_base
 from matops.matomo.database import Database
 from matops.matomo.rehearsal import FILE, from_data
+from matops.mysql import privileges, throttle
 from matops.mysql import server as servers
-from matops.mysql import throttle
 from matops.mysql.ahead import picture, run
 from matops.mysql.ahead.choose import MIN_SIZE, Choice, Live, Offered, choose, taken
 from matops.mysql.ahead.grammar import NotTaken, read
@@ -29,7 +29,6 @@ from matops.mysql.ahead.summary import Summary, Task
 from matops.mysql.attempt import Stop
 from matops.mysql.guard import Policy
 from matops.mysql.optimize_journal import OptimizeJournal
-from matops.mysql.session import Session
 from matops.mysql.sources import Sources
 from matops.runbook import migrate_ahead_words as words
 from matops.runbook.migrate_ahead_offer import offers
@@ -68,6 +67,7 @@ def look(
     with Database(docroot, timeout=300) as db:
         server = servers.look(db.session)
         run.refuse(server)
+        _demand_alter(db, server)
         live, pictures = _live(db, server, [Offered(**each) for each in offered])
         explained = _explained(Path(state_dir), pictures)
         return {
@@ -79,6 +79,17 @@ def look(
             "sizes": dict(live.sizes),
             "there": {number: state.value for number, state in live.there.items()},
         }
+
+
+def _demand_alter(db: Database, server: servers.Server) -> None:
+    """PrivilegeMissing, with the GRANT, where Matomo's account may not alter its own tables."""
+    for found in privileges.findings(db.session, server, db.address.schema):
+        if found.feature.startswith("db.optimize: rebuild") and found.grant:
+            raise PrivilegeMissing(
+                f"Matomo's database account may not do it: {found.how}",
+                state="Nothing was changed",
+                next=f"paste as an administrator: {found.grant}",
+            )
 
 
 def _live(
@@ -161,14 +172,16 @@ def go(*, asked: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]
     of = Asked(**asked)
     flags = Wanted(**{**wanted, "tables": tuple(wanted.get("tables", ()))})
     stop = Stop()
-    with _signals(stop), Database(of.docroot, timeout=300) as db:
+    with Database(of.docroot, timeout=300) as db:
+        address, local = db.address, db.is_local
+    with _signals(stop):
         journal = OptimizeJournal(f"{of.state_dir}/{JOURNAL}", JOURNAL, "migrate.ahead")
         options = run.Options(
             policy=Policy(commit=flags.commit_wait, on_block=flags.on_block),
             limits=throttle.Limits(critical=flags.critical),
-            local=db.is_local, free_space=flags.free_space, patience=flags.patience,
+            local=local, free_space=flags.free_space, patience=flags.patience,
         )  # fmt: skip
-        with journal, run.Ahead(db.address, options, journal, words.teller(say), stop) as ahead:
+        with journal, run.Ahead(address, options, journal, words.teller(say), stop) as ahead:
             for note in run.notes(ahead.server):
                 say(f"note: {note}")
             choices = _choose(of, flags, ahead.server)
@@ -194,7 +207,7 @@ def _choose(of: Asked, flags: Wanted, server: servers.Server) -> list[Choice]:
     """Anew, for what an earlier run had left may have ended meanwhile."""
     rehearsed = from_data(json.loads((Path(of.state_dir) / FILE).read_text()))
     offered = offers(rehearsed)
-    with Database(of.docroot, timeout=300) as db, Session(db.address, timeout=300):
+    with Database(of.docroot, timeout=300) as db:
         live, _ = _live(db, server, offered)
     return choose(offered, live, min_size=flags.min_size, tables=flags.tables)
 
@@ -245,12 +258,8 @@ def _data(summary: Summary, left: Sequence[str], choices: Sequence[Choice]) -> d
         "results": [result.data() for result in summary.results],
         "undo": words.way_back(summary),
         "left_for_the_outage": list(left),
-        "choices": [
-            {"number": c.offered.number, "table": c.table, "chosen": c.chosen, "why": c.why,
-             "statement": c.offered.statement}
-            for c in choices
-        ],
-    }  # fmt: skip
+        "choices": [choice.data() for choice in choices],
+    }
 
 
 @contextmanager

@@ -93,7 +93,8 @@ def ahead(
     )
     with desk.run(site, step.name, [step], dry_run=dry_run, take_over=take_over) as run:
         outcomes = run_steps([step], run)
-    desk.finish(outcomes, {"ahead": step.result} if step.result else None)
+    chosen = {"choices": [choice.data() for choice in step.choices]}
+    desk.finish(outcomes, {**chosen, **({"ahead": step.result} if step.result else {})})
 
 
 def _elsewhere(c: Any, site: Site) -> bool:

@@ -27,7 +27,7 @@ from tests.db.ahead_kit import BIG, COLUMN, INDEX, SCHEMA, SCRATCH, Run, columns
 from tests.db.optimize_kit import Idle, beside, later, wait_for
 from tests.db.servers import Server
 
-MEGABYTES = {"mariadb": 40, "mysql": 24}
+MEGABYTES = {"mariadb": 24, "mysql": 16}
 _made: set[int] = set()
 
 
@@ -109,7 +109,7 @@ def test_adds_online_while_tracking_goes_on_and_then_says_so(server: Server, run
 def test_an_old_idle_transaction_holds_the_lock(server: Server, run: Run) -> None:
     idle = Idle(server, BIG)
     wanted = tasks(run.address, (COLUMN, INSTANT))
-    with Writers(server) as writers, later(2.5, idle.end):
+    with Writers(server) as writers, later(1.8, idle.end):
         results = run.go(wanted)
     report = results[0].report
     assert report.ended is Ended.DONE and writers.lost == 0 and writers.failed == 0
@@ -123,7 +123,7 @@ def test_one_that_stays_and_what_comes_behind(server: Server, run: Run) -> None:
     idle = Idle(server, BIG)
     try:
         with Writers(server) as writers:
-            results = run.go(wanted, patience=2)
+            results = run.go(wanted, patience=1.2)
     finally:
         idle.end()
     assert [r.report.ended for r in results] == [Ended.BLOCKED, Ended.LEFT]

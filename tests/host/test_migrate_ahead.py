@@ -53,6 +53,8 @@ def patched(source: Path, target: Path) -> Path:
 def staged(site: Site, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The newer release with two more migrations; its folder."""
     folder = tmp_path_factory.mktemp("release")
+    # Thousands of translations that nobody reads here would be copied and compared.
+    sandbox.exec("find", "/var/www/html", "-path", "*/lang/*.json", "!", "-name", "en*", "-delete")
     whole = slim(sandbox.release_zip, folder / "slim.zip")
     path = patched(whole, folder / f"matomo-{sandbox.release_version}.zip")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 from matops.mysql.ahead.grammar import Additive, NotTaken, read
 from matops.mysql.ahead.picture import There
@@ -49,6 +49,18 @@ class Choice:
         if self.additive is not None:
             return self.additive.table
         return ", ".join(self.offered.tables or ())
+
+    def data(self) -> dict[str, Any]:
+        """For JSON; bytes."""
+        return {
+            "number": self.offered.number,
+            "statement": self.offered.statement,
+            "table": self.table,
+            "table_bytes": self.size,
+            "chosen": self.chosen,
+            "there": self.there,
+            "why": self.why,
+        }
 
 
 @dataclass(frozen=True)
