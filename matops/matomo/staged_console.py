@@ -22,7 +22,16 @@ from typing import Any, Callable
 
 from matops.errors import MatopsError, OutcomeUnknown, Refused
 from matops.matomo import ini
-from matops.matomo.staged_php import COMMANDS, GUARD, GUARDED, MARK, PLUGIN
+from matops.matomo.staged_php import (
+    CHECK,
+    COMMANDS,
+    GUARD,
+    GUARDED,
+    INI,
+    MARK,
+    PLUGIN,
+    PREPEND,
+)
 from matops.matomo.staged_tree import StagedTree
 
 _WAIT = 120  # seconds for a command that only reads
@@ -46,13 +55,19 @@ class StagedConsole:
         merged = ini.merge(*layers)
         expected = {key: ini.text_of(merged, "database", key) for key in _GUARDED_KEYS}
         facts = {"expected": expected, "blocked": str(self._blocked)}
-        self.tree.write("config/matops.json", json.dumps(facts))
-        self.tree.write("config/config.php", GUARD)
-        for name, text in COMMANDS.items():
-            self.tree.write(f"plugins/{PLUGIN}/Commands/{name}", text)
-        if common:
-            self.tree.write("config/common.config.ini.php", common)
-        self.tree.write("config/config.ini.php", local)
+        folder = str(self.tree.folder)
+        files = {
+            "ini/zz-matops.ini": INI.replace("@FOLDER@", folder),
+            "prepend.php": PREPEND,
+            "check.php": CHECK,
+            "matomo/config/matops.json": json.dumps(facts),
+            "matomo/config/config.php": GUARD,
+            "matomo/config/config.ini.php": local,
+            **({"matomo/config/common.config.ini.php": common} if common else {}),
+            **{f"matomo/plugins/{PLUGIN}/Commands/{n}": text for n, text in COMMANDS.items()},
+        }
+        for name, text in files.items():
+            self.tree.write(name, text)
 
     def local_config(self) -> str:
         """config.ini.php of the copy as it is now."""
@@ -69,6 +84,7 @@ class StagedConsole:
     def prove(self, *, schema: str, token: str, prefix: str) -> list[str]:
         """What the staged console reads back, as lines of proof. Refused where it is not the
         scratch database, or where anything of it lies outside the private copy."""
+        self._pinned()
         found = self.ask("matops:where")
         wrong = differences(found, str(self.tree.tree), schema, token, prefix)
         if wrong:
@@ -82,22 +98,45 @@ class StagedConsole:
             f"the staged console itself read the sentinel back from {found['dbname']} "
             f"(as {found['account']}, on {found['hostname']}:{found['port']})",
             f"its configuration, caches and files are in {self.tree.folder} only",
-            "each of its processes ends before it opens a database of another name, host or "
-            "account; mail and HTTP are cut off",
+            "each of its PHP processes is pinned to that folder, and ends before it opens a "
+            "database of another name, host or account; mail and HTTP are cut off",
         ]
+
+    def _pinned(self) -> None:
+        """Before any of Matomo's code runs: is every PHP process of the copy pinned to it?"""
+        folder = self.tree.folder
+        code, text = self._php([str(folder / "check.php")])
+        found = answer(text)
+        if (
+            found is None
+            or found["pinned"] != str(folder)
+            or found["user"] != str(self.tree.tree)
+            or found["others"]
+        ):
+            lines = [line for line in text.splitlines() if line and MARK not in line]
+            raise Refused(
+                "PHP cannot be kept to the private copy: its settings lead elsewhere "
+                f"({lines[0][:200] if lines else f'exit code {code}'})",
+                state="Nothing of Matomo was run",
+                next="look at auto_prepend_file in PHP's ini files, and at the setting php: is it "
+                "a wrapper?",
+            )
 
     def ask(self, command: str) -> Any:
         """The answer of one of our commands. MatopsError where there is none."""
         code, text = self.run([command])
-        found = re.search(rf"^{MARK}(\S+)\s*$", text, re.MULTILINE)
+        found = answer(text)
         if found is None:
             raise no_answer(command, code, text)
-        return json.loads(base64.b64decode(found[1]))
+        return found
 
     def run(self, words: Sequence[str], timeout: float = _WAIT) -> tuple[int, str]:
         """(exit code, output) of a console command in the copy."""
+        return self._php([str(self.tree.tree / "console"), *words], timeout)
+
+    def _php(self, words: Sequence[str], timeout: float = _WAIT) -> tuple[int, str]:
         pieces: list[str] = []
-        code = self.stream(words, lambda piece, now: pieces.append(piece), timeout)
+        code = self._stream(words, lambda piece, now: pieces.append(piece), timeout)
         return code, "".join(pieces)
 
     def stream(self, words: Sequence[str], hear: Hear, timeout: float) -> int:
@@ -105,15 +144,18 @@ class StagedConsole:
 
         However we leave, the command does not go on. OutcomeUnknown past ``timeout`` seconds.
         """
+        return self._stream([str(self.tree.tree / "console"), *words], hear, timeout)
+
+    def _stream(self, words: Sequence[str], hear: Hear, timeout: float) -> int:
         process = subprocess.Popen(
-            [self.php, str(self.tree.tree / "console"), *words],
+            [self.php, *words],
             cwd=self.tree.tree,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             **self.tree.web_user.options(self.tree.folder),
         )
         try:
-            return _listen(process, hear, timeout, words[0])
+            return _listen(process, hear, timeout, " ".join(words[1:2]) or "PHP")
         finally:
             for pid in [process.pid, *self.tree.processes()]:
                 with contextlib.suppress(ProcessLookupError):
@@ -177,6 +219,12 @@ def differences(
         if not f"{os.path.realpath(path)}/".startswith(f"{os.path.realpath(tree)}/"):
             wrong.append(f"{name} is {path}")
     return wrong
+
+
+def answer(text: str) -> Any:
+    """What one of our own pieces of PHP said, in its output; None where it did not. Pure."""
+    found = re.search(rf"^{MARK}(\S+)\s*$", text, re.MULTILINE)
+    return json.loads(base64.b64decode(found[1])) if found else None
 
 
 def no_answer(command: str, code: int, text: str) -> MatopsError:

@@ -1,9 +1,14 @@
-"""The two pieces of PHP that go into the private copy of a staged tree. Nothing live gets them.
+"""The pieces of PHP that go into the private copy of a staged tree. Nothing live gets them.
 
-``GUARD`` is that copy's ``config/config.php``, which Matomo reads into every process of it: no
-connection is opened to another database than the scratch one (the process ends first), no mail
-goes out, no HTTP request is sent. ``COMMANDS`` are console commands of the copy: where it is
-connected to, and which migrations there are, each asked of Matomo's own code.
+``PREPEND`` runs before everything else in every PHP process of the copy, in the place of what the
+machine's own ``auto_prepend_file`` names: it pins Matomo's paths to the copy. (Tried: a prepended
+file that defines PIWIK_USER_PATH leads even a harmless console command to the live database, and
+that command installs the new release's plugins there.) ``CHECK`` says whether it is in force,
+before any of Matomo's code runs. ``GUARD`` is that copy's ``config/config.php``, which Matomo
+reads into every process of it: no connection is opened to another database than the scratch one
+(the process ends first), no mail goes out, no HTTP request is sent. ``COMMANDS`` are console
+commands of the copy: where it is connected to, and which migrations there are, each asked of
+Matomo's own code.
 """
 
 from __future__ import annotations
@@ -19,6 +24,34 @@ MARK = "MATOPS-ANSWER "
 
 GUARDED = 86
 """Exit code of a PHP process that was about to open another database."""
+
+INI = 'auto_prepend_file = "@FOLDER@/prepend.php"\nauto_append_file =\n'
+"""Read by every PHP process of the copy, as the last of its ini files (PHP_INI_SCAN_DIR)."""
+
+PREPEND = r"""<?php
+// Written by matops for one rehearsal; this folder is removed after it.
+define('MATOPS_REHEARSAL', __DIR__);
+foreach (array('PIWIK_DOCUMENT_ROOT', 'PIWIK_USER_PATH', 'PIWIK_INCLUDE_PATH') as $matopsName) {
+    if (!defined($matopsName)) {
+        define($matopsName, __DIR__ . '/matomo');
+    }
+    if (constant($matopsName) !== __DIR__ . '/matomo') {
+        fwrite(STDERR, "\nMATOPS-GUARD: $matopsName was set to another folder\n");
+        exit(@CODE@);
+    }
+}
+unset($matopsName, $_SERVER['HTTP_HOST'], $_SERVER['SERVER_NAME'],
+    $GLOBALS['CONFIG_INI_PATH_RESOLVER'], $GLOBALS['MATOMO_MODIFY_CONFIG_SETTINGS'],
+    $GLOBALS['ENABLE_CONFIG_PHP_CACHE'], $GLOBALS['MATOMO_PLUGIN_DIRS']);
+""".replace("@CODE@", str(GUARDED))
+
+CHECK = r"""<?php
+echo "@MARK@" . base64_encode(json_encode(array(
+    'pinned' => defined('MATOPS_REHEARSAL') ? MATOPS_REHEARSAL : '',
+    'user' => defined('PIWIK_USER_PATH') ? PIWIK_USER_PATH : '',
+    'others' => array_values(array_diff(get_included_files(),
+        array(__FILE__, __DIR__ . '/prepend.php')))))) . "\n";
+""".replace("@MARK@", MARK)
 
 # PHP-DI takes a bare closure for a factory: hence value(). ``after``: behind every plugin that
 # changes the connection's settings (EnvironmentVariables and the like).

@@ -58,8 +58,14 @@ class WebUser:
     def options(self, folder: Path) -> dict[str, Any]:
         """For subprocess: that user, a folder, an environment of which nothing is inherited."""
         entry = pwd.getpwnam(self.name)
-        environment = {"PATH": _PATH, "HOME": str(folder), "TMPDIR": str(folder / "tmp"),
-                       "LC_ALL": "C.UTF-8"}  # fmt: skip
+        environment = {
+            "PATH": _PATH,
+            "HOME": str(folder),
+            "TMPDIR": str(folder / "tmp"),
+            "LC_ALL": "C.UTF-8",
+            # The usual folders of ini files, then ours: children inherit it.
+            "PHP_INI_SCAN_DIR": f":{folder / 'ini'}",
+        }
         options: dict[str, Any] = {"env": environment, "umask": 0o077, "stdin": subprocess.DEVNULL}
         if os.geteuid() == 0:
             groups = os.getgrouplist(self.name, entry.pw_gid)
@@ -89,7 +95,7 @@ class StagedTree:
             if os.geteuid() == 0:
                 entry = pwd.getpwnam(self.web_user.name)
                 os.chown(self.folder, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
-        made = ["tmp", "matomo", "matomo/config", "matomo/tmp"]
+        made = ["tmp", "ini", "matomo", "matomo/config", "matomo/tmp"]
         self._run(["mkdir", "--", *(str(self.folder / name) for name in made)])
         self._copy(parts, self.tree)
         self._copy([each for each in kept if each.exists()], self.config)
@@ -101,8 +107,8 @@ class StagedTree:
         return sorted(each for each in source.iterdir() if each.name not in SKIPPED)
 
     def write(self, name: str, text: str) -> None:
-        """A file of the copy, 0600, the web user's. ``name`` is relative to the tree."""
-        path = self.tree / name
+        """A file of the copy, 0600, the web user's. ``name`` is relative to its folder."""
+        path = self.folder / name
         self._run(["mkdir", "-p", "--", str(path.parent)])
         self._run(["tee", "--", str(path)], text.encode())
 

@@ -270,6 +270,7 @@ class _Run:
 
     def _remove(self, scratch: Scratch, tree: StagedTree) -> None:
         """Everything, whatever fails first: what could not be removed is named."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would leave half of it
         troubles = []
         for remove in (tree.clear, scratch.drop, lambda: account.remove(scratch)):
             try:
