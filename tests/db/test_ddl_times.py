@@ -19,7 +19,7 @@ LIVE, SCRATCH = "times_live", "times_scratch"
 @pytest.fixture(scope="module")
 def session(server: Server) -> Iterator[Session]:
     server.sql(f"CREATE DATABASE {LIVE}; CREATE DATABASE {SCRATCH}")
-    data.make(server, "log_visit", "piwik_log_visit", 14, schema=LIVE)
+    data.make(server, "log_visit", "piwik_log_visit", 10, schema=LIVE)
     server.sql(
         "CREATE TABLE piwik_option (option_name VARCHAR(191) PRIMARY KEY, option_value TEXT);"
         "INSERT INTO piwik_option VALUES ('a', 'b');"
@@ -32,7 +32,7 @@ def session(server: Server) -> Iterator[Session]:
     server.sql(f"DROP DATABASE {LIVE}; DROP DATABASE {SCRATCH}")
 
 
-def ask(session: Session, *statements: str, budget: float = 2.5) -> list[Estimated]:
+def ask(session: Session, *statements: str, budget: float = 1.5) -> list[Estimated]:
     found = Estimator(session, LIVE, SCRATCH, budget=budget).estimate(statements)
     assert session.rows("tables_all", (SCRATCH,)) == []
     json.dumps([one.data() for one in found])
@@ -61,7 +61,7 @@ def test_estimates_are_measured_and_hold_no_live_lock(session: Session, server: 
     for one in (index, changed):
         assert one.time and "measured on" in one.time.basis, one
         assert 0 < one.time.low <= one.time.likely <= one.time.high < 120
-        assert 30_000 < one.rows < 60_000
+        assert 20_000 < one.rows < 45_000
     assert changed.disk >= changed.bytes and 0 < index.disk < changed.disk
     assert row.time and "EXPLAIN" in row.time.basis and "measured" in row.time.basis
 
