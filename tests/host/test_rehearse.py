@@ -115,7 +115,13 @@ def fill(sandbox: Sandbox, table: str) -> None:
                      "character set utf8mb4", check=False)  # fmt: skip
 
 
-def test_a_dropped_column_is_named(site: Site, sandbox: Sandbox, staged: str) -> None:
+def test_a_dropped_column_is_named_and_php_itself_does_not_lead_astray(
+    site: Site, sandbox: Sandbox, staged: str
+) -> None:
+    # Prepended by PHP's own settings, this leads any console to the live configuration.
+    write(sandbox, "/var/astray/pre.php", "<?php define('PIWIK_USER_PATH', '/var/www/html');")
+    ini = sandbox.exec("sh", "-c", "ls -d /etc/php/*/cli/conf.d").stdout.strip() + "/99-astray.ini"
+    write(sandbox, ini, "auto_prepend_file=/var/astray/pre.php")
     sandbox.sql(
         "use matomo; create table kept like matomo_user; "
         "rename table matomo_user to away, kept to matomo_user; "
@@ -126,6 +132,9 @@ def test_a_dropped_column_is_named(site: Site, sandbox: Sandbox, staged: str) ->
             Ran(site).go()
     finally:
         sandbox.sql("drop table matomo.matomo_user; rename table matomo.away to matomo.matomo_user")
+        sandbox.exec("rm", ini)
+    live = "select option_name from matomo.matomo_option where option_value = '5.8.0'"
+    assert sandbox.sql(live) == []  # the first thing that a misled console would write
 
 
 def test_killed_redirected_and_plugins(
