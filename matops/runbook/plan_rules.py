@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from matops.matomo.rehearsal import SQL, Migration, Rehearsal
+from matops.mysql.ddl import parse
 from matops.mysql.ddl.forecast import Range
 from matops.mysql.ddl.verdict import FAILS, UNKNOWN
 from matops.runbook import plan_traffic
@@ -108,9 +109,7 @@ def _way(one: Facts) -> str:
 
 
 def _console(each: Migration, what: str) -> Line:
-    if each.statement.split("console", 1)[-1].strip().startswith(_LIGHT) or any(
-        f" {name} " in f" {each.statement} " for name in _LIGHT
-    ):
+    if parse(each.statement).command in _LIGHT:
         taken = max(each.seconds, 0.1)
         return Line(DOWN, what, Range(taken, 2 * taken, 10 * taken + 2), number=each.number,
                     way="console", basis="as in the rehearsal")  # fmt: skip

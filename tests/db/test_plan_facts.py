@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +91,30 @@ def test_without_a_budget_and_without_the_right(place: Path, server: Server) -> 
     found = collect(poor, V + "FORCE", verdicts=stored)["migrations"]
     assert "GRANT ALL PRIVILEGES ON" in found["why_not"]
     assert found["of"][0][0]["way"] == "copy" and found["of"][0][0]["rows"] > 10_000
+
+
+def test_killed_in_the_middle_of_a_sample_the_next_run_clears_up(
+    place: Path, server: Server
+) -> None:
+    if server.flavour == "mysql":
+        return  # the scratch database is the same there
+    asked = {"docroot": str(place), "statements": [V + "ENGINE=InnoDB"], "verdicts": [[]],
+             "optimize_dir": str(place), "budget": 30.0}  # fmt: skip
+    script = "import sys, json; from matops.runbook import plan_facts as p; "
+    script += "p.collect(**json.loads(sys.argv[1]))"
+    running = subprocess.Popen([sys.executable, "-c", script, json.dumps(asked)])
+    samples = (
+        "SELECT COUNT(*) AS n FROM information_schema.tables WHERE table_name = 'matops_sample_1'"
+    )
+    until = time.monotonic() + 20
+    while not server.sql(samples)[0]["n"]:
+        assert time.monotonic() < until and running.poll() is None
+        time.sleep(0.01)
+    running.kill()
+    running.wait()
+    assert server.sql("SHOW DATABASES LIKE 'matops%'")
+    assert collect(place, V + "ENGINE=InnoDB")["migrations"]["sampled"]
+    assert not server.sql("SHOW DATABASES LIKE 'matops%'")
 
 
 def test_actions_by_the_hour(place: Path, server: Server) -> None:

@@ -152,16 +152,15 @@ class Estimator:
     def _one(self, number: int, verdict: Verdict, machine: Machine) -> Estimated:
         statement = verdict.statement
         there = self._shape(statement.table) if statement.table else None
-        facts = {"table": statement.table, "rows": there.rows if there else 0,
-                 "bytes": there.bytes if there else 0}  # fmt: skip
+        found = Estimated(verdict, None, statement.table, there.rows if there else 0,
+                          there.bytes if there else 0)  # fmt: skip
         if verdict.algorithm == ROWS:
-            known = self._rows(statement)
-            return Estimated(verdict, known, **facts)  # type: ignore[arg-type]
+            return dataclasses.replace(found, time=self._rows(statement))
         if verdict.algorithm in (FAILS, UNKNOWN):
-            return Estimated(verdict, None, **facts)  # type: ignore[arg-type]
+            return found
         if forecast.no_work(verdict) or there is None:
-            return Estimated(verdict, forecast.instant(), **facts)  # type: ignore[arg-type]
-        return self._alter(number, verdict, there, machine)
+            return dataclasses.replace(found, time=forecast.instant())
+        return self._alter(number, found, there, machine)
 
     def _rows(self, statement: Statement) -> Optional[Range]:
         touched = explain.rows(self.session, statement)
@@ -174,14 +173,14 @@ class Estimator:
         known = [one.rows for one in shapes if one is not None]
         return explain.time(sum(known), self._rows_a_second, at_most=True) if known else None
 
-    def _alter(self, number: int, verdict: Verdict, there: Shape, machine: Machine) -> Estimated:
+    def _alter(self, number: int, found: Estimated, there: Shape, machine: Machine) -> Estimated:
+        verdict = found.verdict
         timed = self._timed.get((_family(there.table), self._places.get(number, -1)), Timed(()))
-        notes: tuple[str, ...] = ()
         if timed.failed:
-            broken = dataclasses.replace(
-                verdict, algorithm=FAILS, reason=f"failed on a sample of the rows: {timed.why_not}"
-            )
-            return Estimated(broken, None, there.table, there.rows, there.bytes)
+            why = f"failed on a sample of the rows: {timed.why_not}"
+            broken = dataclasses.replace(verdict, algorithm=FAILS, reason=why)
+            return dataclasses.replace(found, verdict=broken)
+        notes: tuple[str, ...] = ()
         if timed.points:
             expected = forecast.forecast(verdict, there, timed, machine)
         else:
@@ -189,7 +188,7 @@ class Estimator:
             expected = forecast.by_rate(verdict, there, self.rate, basis)
             notes = (f"no sample: {timed.why_not}",) if timed.why_not else ()
         disk, tmp = forecast.disk(verdict, there, timed)
-        return Estimated(verdict, expected, there.table, there.rows, there.bytes, disk, tmp, notes)
+        return dataclasses.replace(found, time=expected, disk=disk, tmp=tmp, notes=notes)
 
 
 def _family(table: str) -> str:
