@@ -17,6 +17,8 @@ from matops.mysql.scratch import rows, shapes
 from matops.mysql.session import DatabaseError
 
 CACHES = ("cache", "templates_c", "assets")
+_CODE = ("core/", "plugins/", "libs/", "vendor/", "console")
+"""Elsewhere files come and go: GeoIP data in misc, tag manager containers in js."""
 _MOST_ROWS = 20_000
 _MOST_FILES = 400_000
 _SHOWN = 12
@@ -69,10 +71,14 @@ def compare(before: Picture, after: Picture, prefix: str) -> Difference:
     versions = [name for name in names if name.startswith("version_")]
     if versions:
         serious.append(f"options of versions changed: {_some(versions)}")
-    code = _changed(before.files, after.files)
+    files = _changed(before.files, after.files)
+    code = [name for name in files if name.endswith(".php") or name.startswith(_CODE)]
     if code:
-        serious.append(f"files of the docroot changed: {_some(code)}")
+        serious.append(f"code in the docroot changed: {_some(code)}")
     others = []
+    rest = [name for name in files if name not in code]
+    if rest:
+        others.append(f"files of the docroot changed: {_some(rest)}")
     plain = [name for name in names if name not in versions]
     if plain:
         others.append(f"options changed: {_some(plain)}")

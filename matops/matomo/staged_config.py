@@ -150,17 +150,19 @@ def left_out(*texts: str) -> list[str]:
     return [f"[{name}] ({why})" for name, why in DROPPED.items() if why and name in found]
 
 
-def changes(before: str, after: str) -> list[str]:
-    """What core:update changed in the file, a line each; values of secrets are not shown."""
-    old, new = ini.parse(before), ini.parse(after)
+def changes(before: str, after: str, defaults: str = "") -> list[str]:
+    """What core:update changed in the file, a line each; values of secrets are not shown.
+
+    ``defaults``: the release's global.ini.php: Matomo drops what equals it whenever it saves.
+    """
+    old, new, usual = ini.parse(before), ini.parse(after), ini.parse(defaults)
     lines = []
     for section in [*new, *(name for name in old if name not in new)]:
         was, now = old.get(section, {}), new.get(section, {})
         for key in [*now, *(name for name in was if name not in now)]:
             if was.get(key) == now.get(key) or section in ("Cache", "log", "QueuedTracking"):
                 continue
-            # A value equal to the default goes whenever Matomo saves the file.
-            if key not in now and (section == "General" and key in _GENERAL):
+            if key not in now and was[key] == usual.get(section, {}).get(key):
                 continue
             lines.append(f"[{section}] {key}: {_shown(key, was.get(key), now.get(key))}")
     return lines

@@ -167,7 +167,9 @@ class _Run:
         return dataclasses.replace(
             result,
             stage=self.asked.stage,
-            config_changes=staged_config.changes(before, console.local_config())
+            config_changes=staged_config.changes(
+                before, console.local_config(), _text(tree.config / "global.ini.php")
+            )
             if result.ok
             else [],
         )

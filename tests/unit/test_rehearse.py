@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from matops.errors import UsageError
 from matops.matomo import ini, staged_config
+from matops.matomo.live_watch import Picture, compare
 from matops.matomo.rehearsal import FOLLOWING, Migration, Rehearsal, from_data, outdated
 from matops.matomo.staged_console import differences
 from matops.matomo.update_output import UpdateOutput, component_of, version_of
@@ -143,6 +145,7 @@ def test_what_an_update_would_change_in_the_configuration() -> None:
         "[General] salt: changed", "[General] list: +2", "[New] y: set to 2", "[Old] x: removed",
     ]  # fmt: skip
     assert staged_config.changes(before, before) == []
+    assert staged_config.changes(before, after, "[Old]\nx = 1\n")[-1] == "[New] y: set to 2"
 
 
 def test_the_console_must_be_where_it_belongs() -> None:
@@ -161,6 +164,30 @@ def test_the_console_must_be_where_it_belongs() -> None:
         wrong = differences({**good, **change}, "/p", "s", "t", "m_")
         assert len(wrong) == 1 and word in wrong[0]
     assert differences(good, "/p", "s", "", "m_")
+
+
+def test_what_alarms_and_what_traffic_explains() -> None:
+    before = Picture(
+        tables={"m_site": "1", "m_archive_blob_2026_01": "1"},
+        options={"version_core": "a", "TaskScheduler.timetable": "a", "matops.lock": "a"},
+        config={"config/config.ini.php": "a"},
+        files={"core/Db.php": "1", "misc/db.mmdb": "1", "index.php": "1"},
+        caches={f"cache/{i}" for i in range(20)},
+    )
+    traffic = replace(
+        before,
+        tables={**before.tables, "m_archive_blob_2026_02": "1"},
+        options={**before.options, "TaskScheduler.timetable": "b"},
+        files={**before.files, "misc/db.mmdb": "2"},
+        caches=set(),
+    )
+    found = compare(before, traffic, "m_")
+    assert found.serious == () and len(found.others) == 3
+    for change in (
+        {"tables": {**before.tables, "m_site": "2"}}, {"options": {}}, {"config": {}},
+        {"tables": {**before.tables, "m_new": "1"}}, {"files": {"index.php": "2"}},
+    ):  # fmt: skip
+        assert compare(before, replace(before, **change), "m_").serious
 
 
 def test_names_and_grants() -> None:
