@@ -100,10 +100,23 @@ def test_adds_online_while_tracking_goes_on_and_then_says_so(server: Server, run
     assert columns(server)[-1] == "ai_agent_name"
     again = Run(run.address, run.folder)
     assert [r.ended for r in again.go(wanted)] == ["already done"] * 2 and again.error() is None
+    outage(server)
     assert ahead_run.undo(read(COLUMN)) == [f"ALTER TABLE `{BIG}` DROP COLUMN `ai_agent_name`;"]
     assert ahead_run.undo(read(INDEX)) == [f"ALTER TABLE `{BIG}` DROP INDEX `index_ai`;"]
     for line in [*ahead_run.undo(read(INDEX)), *ahead_run.undo(read(COLUMN))]:
         server.sql(line, SCHEMA)
+
+
+def outage(server: Server) -> None:
+    """What core:update then does to the table: moments, whatever its size."""
+    began = time.monotonic()
+    for text, passed_over in ((COLUMN, 1060), (INDEX, 1061)):
+        with pytest.raises(pymysql.Error) as refused:
+            server.sql(text, SCHEMA)
+        assert refused.value.args[0] == passed_over
+    modify = f"ALTER TABLE {BIG} MODIFY COLUMN ai_agent_name VARCHAR(40) NULL"
+    server.sql(f"{modify}, ALGORITHM=INSTANT", SCHEMA)
+    assert time.monotonic() - began < 2
 
 
 def test_an_old_idle_transaction_holds_the_lock(server: Server, run: Run) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from matops.errors import Refused
 from matops.matomo.rehearsal import Migration
 from matops.mysql.ahead import picture
 from matops.mysql.ahead.choose import INPLACE, INSTANT, Live, Offered, choose, online, taken
 from matops.mysql.ahead.grammar import NotTaken, read
 from matops.mysql.ahead.picture import There
+from matops.mysql.ahead.run import notes, refuse
 from matops.mysql.ahead.summary import Result, Summary, Task
 from matops.mysql.optimize_journal import OptimizeJournal
 from matops.mysql.rebuild import Ended, Report
+from matops.mysql.server import Server
 from matops.runbook import migrate_ahead_there as there
 from matops.runbook.migrate_ahead_offer import way
 from matops.runbook.migrate_ahead_words import way_back
@@ -260,3 +264,28 @@ def test_how_a_run_ends() -> None:
     assert unknown is not None and unknown.code == 4
     assert Summary([done]).error("Ctrl-C") is None
     assert way_back(Summary([done]))[1:] == ["ALTER TABLE `t` DROP COLUMN `x`;"]
+
+
+def server(**facts: Any) -> Server:
+    """A server that everything may be asked of."""
+    usual: dict[str, Any] = {
+        "flavour": "mysql", "version": (9, 7), "version_text": "9.7", "variables": {},
+        "process": True, "metadata_locks": "performance_schema", "replicas": 0,
+        "is_replica": False, "galera": False, "managed": "",
+    }  # fmt: skip
+    return Server(**{**usual, **facts})
+
+
+def test_servers_that_are_left_alone() -> None:
+    refuse(server())
+    for facts, words in (
+        ({"galera": True}, "Galera"),
+        ({"is_replica": True}, "is a replica"),
+        ({"variables": {"read_only": "ON"}}, "is read-only"),
+    ):
+        with pytest.raises(Refused, match=words):
+            refuse(server(**facts))
+    binlog = {"log_bin": "ON"}
+    assert notes(server(variables=binlog)) == [] == notes(server(replicas=2))
+    assert "2 replicas read" in notes(server(variables=binlog, replicas=2))[0]
+    assert "cannot be seen" in notes(server(variables=binlog, replicas=None))[0]

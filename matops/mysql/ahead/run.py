@@ -19,7 +19,7 @@ from matops.errors import OutcomeUnknown, Refused
 from matops.mysql import server as servers
 from matops.mysql import settle, space, throttle, treatments
 from matops.mysql.ahead import picture
-from matops.mysql.ahead.choose import INPLACE
+from matops.mysql.ahead.choose import INPLACE, INSTANT
 from matops.mysql.ahead.grammar import Additive, NotTaken, read
 from matops.mysql.ahead.picture import Picture, There
 from matops.mysql.ahead.summary import Result, Summary, Task
@@ -35,6 +35,7 @@ from matops.mysql.session import Address
 from matops.mysql.sources import Sources
 
 TAG = "matops.ahead"
+_BACKSTOP = 2  # seconds
 SQL_MODE = "NO_AUTO_VALUE_ON_ZERO"
 """What Matomo sets on its own connections (core/Db.php): the statement is to mean the same."""
 
@@ -192,8 +193,10 @@ class Ahead:
         size = 0
         if task.way == INPLACE and task.additive.of("column"):
             size = self.monitor.must(lambda s: self.guarded.sources.file_bytes(s, task.table)) or 0
+        # The server's own limit, should this process die: nothing is lost with an instant change.
+        instant = task.way == INSTANT
         variables: dict[str, Union[int, float, str]] = {
-            "lock_wait_timeout": self.options.policy.backstop,
+            "lock_wait_timeout": _BACKSTOP if instant else self.options.policy.backstop,
             "sql_mode": SQL_MODE,
         }
         if self.server.flavour == "mariadb":

@@ -102,7 +102,8 @@ class Summary:
         if bad:
             return MatopsError(
                 f"#{bad[0].task.number} on {bad[0].task.table} was not run: {bad[0].report.reason}",
-                state=f"{state}; no statement is half done, and the upgrade copes with both",
-                next="run the same again when that is mended, or leave it for the outage",
+                state=f"{state}; no statement is half done",
+                next="run the same again when that is mended, or rehearse again: it shows the "
+                "upgrade of what is there now",
             )
         return None
