@@ -6,7 +6,22 @@ host over SSH, ``inv TASK`` on this very machine.
 
 from invoke import Collection
 
-from matops.tasks import archive, check, config, console, db, jobs, logs, prep, release, status
+from matops.tasks import (
+    archive,
+    check,
+    config,
+    console,
+    db,
+    jobs,
+    logs,
+    migrate,
+    notify,
+    plan,
+    prep,
+    rehearse,
+    release,
+    status,
+)
 
 ns = Collection()
 
@@ -17,6 +32,10 @@ ns.add_collection(config.ns)
 ns.add_task(check.check)
 ns.add_collection(archive.ns)
 ns.add_collection(logs.ns)
+ns.add_task(rehearse.rehearse)
+ns.add_task(plan.plan)
+ns.add_collection(notify.ns)
+ns.add_collection(migrate.ns)
 
 # The database: look at it at any time; optimize it while it is up.
 ns.add_collection(db.ns)

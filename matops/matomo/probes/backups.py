@@ -1,0 +1,98 @@
+"""When the database was backed up last. Runs on the host, stdlib only.
+
+By db.backup: its manifests. By the operator's own tool: the line of shell or the glob that the
+settings name. What that command prints is never passed on: it may hold anything.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import glob
+import json
+import os
+import re
+import subprocess
+import time
+from typing import Any, Optional
+
+Facts = dict[str, Any]
+
+PATIENCE = 20
+"""Seconds that the operator's ``backup_check`` may take."""
+
+
+def collect(asked: Facts, found: Facts) -> Facts:
+    """``{"now", "essentials", "full", "full_error"}``: times in seconds since 1970, or None.
+
+    ``essentials``: ``{"name", "time", "size"}`` of the newest whole one of this docroot.
+    """
+    wanted = asked.get("backups") or {}
+    docroot = str((found.get("site") or {}).get("docroot") or "")
+    full, error = last_full(wanted.get("check", ""), wanted.get("files", ""))
+    return {
+        "now": time.time(),
+        "essentials": newest(wanted.get("folders") or [], docroot),
+        "full": full,
+        "full_error": error,
+    }
+
+
+def newest(folders: list[str], docroot: str) -> Optional[Facts]:
+    """``folders``: globs whose matches hold one folder for each backup."""
+    paths = [path for folder in folders
+             for path in glob.glob(os.path.expanduser(folder) + "/*/manifest.json")]  # fmt: skip
+    named = [(path.split("/")[-2], path) for path in paths]
+    for name, path in sorted(named, reverse=True):
+        if not re.match(r"^\d{8}T\d{6}Z$", name):
+            continue  # one that is being made, or was not finished
+        try:
+            with open(path) as file:
+                manifest = json.load(file)
+            if os.path.realpath(manifest["docroot"]) == os.path.realpath(docroot):
+                made = parse_time(manifest["finished"])
+                return {"name": name, "time": made, "size": manifest["size"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def last_full(check: str, files: str) -> tuple[Optional[float], str]:
+    """When, or why it is not known. Both '': nothing is configured, which is no error."""
+    if check:
+        return _asked(check)
+    if not files:
+        return None, ""
+    times = []
+    for path in glob.glob(files):
+        try:
+            times.append(os.stat(path).st_mtime)
+        except OSError:
+            continue  # removed just now, by a rotation
+    return (max(times), "") if times else (None, f"no file is called {files} (backup_files)")
+
+
+def _asked(check: str) -> tuple[Optional[float], str]:
+    try:
+        done = subprocess.run(
+            ["/bin/sh", "-c", check], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return None, f"backup_check took longer than {PATIENCE} s"
+    if done.returncode:
+        return None, f"backup_check ended with exit code {done.returncode}"
+    found = parse_time(done.stdout.decode(errors="replace").strip())
+    if found is None:
+        return None, "backup_check did not print a time (seconds since 1970, or ISO with a zone)"
+    return found, ""
+
+
+def parse_time(text: str) -> Optional[float]:
+    """Seconds since 1970 from such a number or ISO 8601 with a zone; None for others. Pure."""
+    if re.fullmatch(r"\d{9,11}(\.\d+)?", text):
+        return float(text)
+    try:
+        found = dt.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
+    except ValueError:
+        return None
+    return found.timestamp() if found.tzinfo else None
