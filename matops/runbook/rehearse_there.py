@@ -121,7 +121,7 @@ class _Run:
             from_version=parts["the installed version"],
             tables=len(live.tables),
             proofs=self.proofs,
-            notes=self.notes,
+            notes=[*self.notes, *result.notes],
             live_changes=list(difference.others),
             parts=parts,
             fingerprint=rehearsal_base.fingerprint(parts),
