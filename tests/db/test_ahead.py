@@ -205,7 +205,7 @@ def test_told_to_stop(server: Server, run: Run) -> None:
 
 
 @contextlib.contextmanager
-def child(run: Run, text: str, way: str) -> Iterator[subprocess.Popen[str]]:
+def child(run: Run, text: str, way: str) -> Iterator[subprocess.Popen[bytes]]:
     """A run in a process of its own; dead afterwards."""
     asked = {
         "address": dataclasses.asdict(run.address), "folder": str(run.folder),
