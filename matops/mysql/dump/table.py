@@ -24,11 +24,13 @@ _WIDE = 16 * 2**20  # bytes of one reading, at most, going by the mean row
 
 HEAD = b"""\
 SET NAMES utf8mb4;
-SET SESSION time_zone = '+00:00', foreign_key_checks = 0, unique_checks = 0,
-    sql_mode = 'NO_AUTO_VALUE_ON_ZERO';
+SET SESSION time_zone = '+00:00', foreign_key_checks = 0,
+    sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES' /*M! , innodb_strict_mode = 0 */;
 """
 """Of every file: each can be read back alone. Times are UTC in it; an AUTO_INCREMENT column may
-hold 0; zero dates are let through; what was too long somewhere stays as it was."""
+hold 0; zero and impossible dates are let through; a table whose row is too wide for the strict
+mode is made all the same (MariaDB; on MySQL that needs a privilege to set). Not unique_checks = 0:
+MariaDB then reports a duplicate as 1180 "Operation not permitted", without its value."""
 
 CHANGED = (1054, 1146, 1412)
 """The table was altered or exchanged while it was read: it is read anew."""
@@ -151,7 +153,12 @@ class _Inserts:
 
 def last_words(table: str, rows: int) -> str:
     """The last line of a table's file: what a check looks for."""
-    return f"-- matops: end of {quote(table)}, {rows} rows"
+    return f"-- matops: end of {one_line(quote(table))}, {rows} rows"
+
+
+def one_line(text: str) -> str:
+    """For a comment, which ends where the line does: a name may hold a line break. Pure."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 __all__ = ["CHANGED", "HEAD", "Cannot", "DatabaseError", "Written"]
