@@ -68,7 +68,18 @@ class Dump:
         self._snapshots.end()
         self._programs()
         self.done.snapshots = self._snapshots.number
+        self._packet()
         return self.done
+
+    def _packet(self) -> None:
+        # A BLOB is twice as long in a statement as it is in its table.
+        takes = int(self._source.value("backup_packet") or 0)
+        if takes and self.done.largest >= takes:
+            self.done.notes.append(
+                f"its longest statement has {self.done.largest} bytes, this server takes {takes}: "
+                f"before it is read back, SET GLOBAL max_allowed_packet = "
+                f"{(self.done.largest // 2**20 + 1) * 2**20};"
+            )
 
     def _schemas(self, parts: Sequence[Part]) -> None:
         name = files.name_of(0, "tables-without-rows")
@@ -163,7 +174,8 @@ class Dump:
         )  # fmt: skip
 
     def _programs(self) -> None:
-        found = programs.read(self._source, self._schema)
+        absent = [part.name for part in self._parts if part.what == choose.NOT_OURS]
+        found = programs.read(self._source, self._schema, absent)
         self.done.notes += found.notes
         self.done.programs = found.count
         if not found.text:
