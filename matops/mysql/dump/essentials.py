@@ -167,11 +167,13 @@ class Dump:
     def _write(
         self, part: Part, file: DumpFile, row_bytes: int, told: Callable[[int], None]
     ) -> table.Written:
-        table.write_schema(self._source, self._schema, part.name, file)
-        return table.write_rows(
+        made = table.write_schema(self._source, self._schema, part.name, file)
+        written = table.write_rows(
             self._source, self._schema, part.name, file,
             by_key=not part.together, row_bytes=row_bytes, told=told,
         )  # fmt: skip
+        table.still(self._source, self._schema, part.name, made)
+        return written
 
     def _programs(self) -> None:
         absent = [part.name for part in self._parts if part.what == choose.NOT_OURS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ STATEMENT = 512 * 1024
 SECONDS = 1.0
 """How long one reading of a large table should take; the next one's length is set by it."""
 
+_NEXT = re.compile(r" AUTO_INCREMENT=\d+")  # grows all the time
 _FIRST, _MOST = 10_000, 500_000  # rows of one reading
 _WIDE = 16 * 2**20  # bytes of one reading, at most, going by the mean row
 
@@ -32,7 +34,8 @@ hold 0; zero and impossible dates are let through; a table whose row is too wide
 mode is made all the same (MariaDB; on MySQL that needs a privilege to set). Not unique_checks = 0:
 MariaDB then reports a duplicate as 1180 "Operation not permitted", without its value."""
 
-CHANGED = (1054, 1146, 1412)
+_ALTERED = 1412
+CHANGED = (1054, 1146, _ALTERED)
 """The table was altered or exchanged while it was read: it is read anew."""
 
 
@@ -62,10 +65,23 @@ def look(source: Source, schema: str, table: str) -> Shape:
     return shape(source.rows("backup_columns", names), source.rows("backup_key", names))
 
 
-def write_schema(source: Source, schema: str, table: str, file: DumpFile) -> None:
+def write_schema(source: Source, schema: str, table: str, file: DumpFile) -> str:
     """The statement that makes it. There is no DROP: nothing is ever overwritten by a restore."""
     text = make_statement(source, schema, table)
     file.write(f"\n{text};\n".encode())
+    return text
+
+
+def still(source: Source, schema: str, table: str, made: str) -> None:
+    """DatabaseError (1412) where the table is made by another statement than ``made`` by now.
+
+    What was read in parts is of two tables then: columns are missing, values cut off.
+    """
+    now = make_statement(source, schema, table)
+    if _NEXT.sub("", now) != _NEXT.sub("", made):
+        error = DatabaseError(f"table {table} was altered while it was read")
+        error.number = _ALTERED
+        raise error
 
 
 def write_rows(
