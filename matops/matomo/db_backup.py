@@ -11,7 +11,9 @@ import dataclasses
 import functools
 import json
 import os
+import pwd
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -134,18 +136,21 @@ def make(
     _outside(docroot, place)
     os.umask(0o077)
     address, prefix = _where(docroot, source)
+    home = _where(docroot, "")[0]  # where it would be read back, not the replica
     with alone(place), _session(address) as session:
         sweep(place)
         found = server.look(session)
         parts = _parts(session, found, prefix, numeric)
         need = int(choose.total(parts) * _ratio(listing(place))) + 2**20
         refuse_without_room(place, need, _free(place))
-        name = compact_time(utc_now())
+        name = _name(place)
         partial = Path(place) / f"{name}.part"
         manifest = {
             "v": 1, "what": "essentials", "name": name, "docroot": docroot, **about,
             "server": found.shown, "flavour": found.flavour, "schema": address.schema,
-            "prefix": prefix, "numeric": numeric, "data_bytes": choose.total(parts),
+            "database": {"host": home.host, "port": home.port, "socket": home.socket},
+            "owner": _owner(), "prefix": prefix, "numeric": numeric,
+            "data_bytes": choose.total(parts),
             "started": utc_now().isoformat(timespec="seconds"),
             "from_replica": found.read_only or bool(found.is_replica),
             "not_ours": sorted(p.name for p in parts if p.what == choose.NOT_OURS),
@@ -169,6 +174,20 @@ def make(
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return manifest
+
+
+def _name(place: str) -> str:
+    """The time as a name that is not taken: two backups may begin within a second."""
+    while Path(place, found := compact_time(utc_now())).exists():
+        time.sleep(0.1)
+    return found
+
+
+def _owner() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"uid {os.geteuid()}"
 
 
 def refuse_without_room(place: str, needs: int, free: int) -> None:

@@ -90,9 +90,31 @@ def load(place: str, name: str) -> dict[str, Any]:
         raise UsageError(f"no backup '{name}' here; db.backup.list shows them")
     try:
         manifest: dict[str, Any] = json.loads(path.read_text())
+        _sound(manifest)
         return manifest
-    except (OSError, ValueError) as error:
-        raise files.Damaged(f"backup {name} is damaged: its manifest: {error}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise files.Damaged(f"backup {name} is damaged: its manifest: {error!r}") from None
+
+
+def _sound(manifest: dict[str, Any]) -> None:
+    """KeyError, TypeError, … where it does not hold what is read from it later."""
+    for file, about in manifest["files"].items():
+        plain(file)
+        about["sha256"], about["last"], int(about["size"])
+    for table in manifest["tables"]:
+        if table.get("file"):
+            manifest["files"][table["file"]]
+        table["name"], table["rows"], table["bytes"]
+    plain(manifest["name"])
+    for key in ("started", "finished", "size", "data_bytes", "notes", "schema", "largest"):
+        manifest[key]
+
+
+def plain(file: str) -> str:
+    """``file``; ValueError where it is more than a name: it becomes part of a path. Pure."""
+    if "/" in file or file.startswith("."):
+        raise ValueError(f"'{file}' is not the name of a file of a backup")
+    return file
 
 
 def verify(place: str, name: str) -> dict[str, Any]:
@@ -101,6 +123,7 @@ def verify(place: str, name: str) -> dict[str, Any]:
     Raises UsageError (no such backup), Damaged.
     """
     manifest = load(place, name)
+    _nothing_else(Path(place, name), name, manifest)
     for file, about in manifest["files"].items():
         path = Path(place, name, file)
         if files.sha256_of(path) != about["sha256"]:
@@ -113,13 +136,25 @@ def verify(place: str, name: str) -> dict[str, Any]:
     return {**manifest, "folder": f"{place}/{name}"}
 
 
-def prune(place: str, keep: int) -> list[str]:
+def _nothing_else(folder: Path, name: str, manifest: dict[str, Any]) -> None:
+    # The command that restores takes every file that is there.
+    for path in sorted(folder.glob("*.sql.gz")):
+        if path.name not in manifest["files"]:
+            raise files.Damaged(
+                f"backup {name} holds {path.name}, which was not written with it",
+                next="do not restore from it before you know where that came from",
+            )
+
+
+def prune(place: str, keep: int, newest: str = "") -> list[str]:
     """Removes whole backups but the ``keep`` newest; their names. At least one always stays.
 
-    Those with a damaged manifest neither count nor go.
+    Those with a damaged manifest neither count nor go. ``newest`` is taken for that, whatever the
+    others are called: a clock that was ahead gave them later names.
     """
     with alone(place):
         good = [each["name"] for each in listing(place) if not each["error"]]
+        good.sort(key=lambda name: (name == newest, name))
         old = good[: -max(keep, 1)]
         for name in old:
             # Renamed first: a half removed one must not look whole.

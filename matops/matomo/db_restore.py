@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from matops.mysql.quote import quote
+
 GOOD_FOR = (
     "It holds the settings, sites, users, goals, segments, … of Matomo, and the structure of every "
     "table. It does NOT hold raw logs nor the archived reports' blobs: it is no full backup, and "
@@ -16,10 +18,26 @@ def command(folder: str, manifest: dict[str, Any], files: str = "*.sql.gz") -> s
     """The command that reads it into an *empty* schema: SCHEMA is to be filled in."""
     client = "mariadb" if manifest.get("flavour") == "mariadb" else "mysql"
     packet = max(int(manifest.get("largest", 0)) * 2, 64 * 2**20)
+    # Binary mode: else the client makes every \r\n a \n, in a trigger's body, too.
     return (
         f"cat {shlex.quote(folder)}/{files} | gunzip | {client} --default-character-set=utf8mb4 "
-        f"--max-allowed-packet={packet} -u ADMIN -p SCHEMA"
+        f"--binary-mode --max-allowed-packet={packet} {_server(manifest)}-u ADMIN -p SCHEMA"
     )
+
+
+def _server(manifest: dict[str, Any]) -> str:
+    """The options that name Matomo's database server; none for what the client takes anyway."""
+    at = manifest.get("database") or {}
+    if at.get("socket"):
+        return f"-S {shlex.quote(at['socket'])} "
+    if at.get("host", "localhost") in ("", "localhost"):
+        return ""
+    return f"-h {shlex.quote(at['host'])} -P {int(at['port'])} "
+
+
+def who(manifest: dict[str, Any]) -> str:
+    """`` (as root)``: the account of the host that may read the files."""
+    return f" (as {manifest['owner']})" if manifest.get("owner") else ""
 
 
 def one_table(manifest: dict[str, Any]) -> str:
@@ -43,15 +61,15 @@ def readme(folder: str, manifest: dict[str, Any]) -> str:
         GOOD_FOR,
         "It holds password hashes and personal data as the database does: keep it as well guarded.",
         "",
-        "Into a new, empty schema (CREATE DATABASE SCHEMA CHARACTER SET utf8mb4):",
+        f"Into a new, empty schema (CREATE DATABASE SCHEMA CHARACTER SET utf8mb4){who(manifest)}:",
         f"  {command(folder, manifest)}",
         "Nothing is dropped or replaced: a table that is there already ends it (error 1050).",
         "",
         f"One table of a live Matomo, for example {table}: first out of the way, then back:",
-        f"  RENAME TABLE `{table}` TO `{table}_before`;",
+        f"  RENAME TABLE {quote(table)} TO {quote(table + '_before')};",
         f"  {command(folder, manifest, file)}",
         "The way back from that:",
-        f"  DROP TABLE `{table}`; RENAME TABLE `{table}_before` TO `{table}`;",
+        f"  DROP TABLE {quote(table)}; RENAME TABLE {quote(table + '_before')} TO {quote(table)};",
         "",
         "archive_numeric without its archive_blob: the done flags in it say that reports are there "
         "whose",

@@ -87,7 +87,7 @@ class BackupEssentials(Step):
         """Makes it here, or as a job on the host, or attaches to the job there."""
         if action.payload == "prune":
             if store.here(self.site):
-                db_backup_kept.prune(self._place, self._keep)
+                db_backup_kept.prune(self._place, self._keep, self._newest()["name"])
         elif action.payload == "fetch":
             self._copy()
         elif store.here(self.site):
@@ -111,8 +111,9 @@ class BackupEssentials(Step):
         db_backup_kept.verify(self._place, made["name"])
 
     def _newest(self) -> dict[str, Any]:
-        good = [each for each in store.listing(self.site) if not each["error"]]
-        if not good or good[-1]["name"] in self._before:
+        good = [each for each in store.listing(self.site)
+                if not each["error"] and each["name"] not in self._before]  # fmt: skip
+        if not good:
             raise MatopsError(
                 f"no new backup is in {self._place}",
                 host=self.site.host.name,
@@ -150,7 +151,7 @@ class BackupEssentials(Step):
         return [
             *(f"note: {note}" for note in self.manifest["notes"]),
             db_restore.GOOD_FOR,
-            "To read it into an empty schema:",
+            f"To read it into an empty schema{db_restore.who(self.manifest)}:",
             f"  {db_restore.command(folder, self.manifest)}",
             f"Single tables, and what moment it shows: {folder}/README",
         ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from matops.errors import MatopsError, UsageError
+from matops.matomo import db_backup_kept
 from matops.matomo.site import Site
 
 _PIECE = 2 * 2**20  # bytes of one answer
@@ -65,7 +66,12 @@ def fetch(site: Site, manifest: dict[str, Any], folder: Path, told: Callable[[in
 
     MatopsError where it arrives damaged or cannot be written.
     """
-    name = str(manifest["name"])
+    try:  # the host chose these names: they stay below ``folder``
+        name = db_backup_kept.plain(str(manifest["name"]))
+        for file in manifest["files"]:
+            db_backup_kept.plain(file)
+    except ValueError as error:
+        raise MatopsError(f"nothing was copied: {error}", host=site.host.name) from None
     target = folder.expanduser() / site.id / name
     if target.exists():
         return target

@@ -27,16 +27,13 @@ from matops.mysql import server as servers
 from matops.mysql.scratch import account, rows, shapes
 from matops.mysql.scratch.database import Scratch
 from matops.mysql.session import Session
-from matops.runbook import rehearse_update
+from matops.runbook import rehearse_notes, rehearse_update
 from matops.runbook.rehearse_look import maker
+from matops.runbook.rehearse_notes import text_of
 from matops.units import show_duration
 
+_text = text_of
 _TOLD = 10  # seconds between two words about a long copy
-
-BLIND = (
-    "the copy has no rows in its large tables: what fails because of rows (a value too long, a "
-    "duplicate key, bad dates) is not seen, and no time is measured"
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +79,7 @@ class _Run:
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
         self.proofs: list[str] = []
-        self.notes: list[str] = [BLIND]
+        self.notes: list[str] = [rehearse_notes.BLIND]
 
     def go(self) -> Rehearsal:
         """From the first look to the last."""
@@ -92,7 +89,7 @@ class _Run:
         with contextlib.ExitStack() as stack:
             db = stack.enter_context(Database(self.asked.docroot, timeout=600))
             server = servers.look(db.session)
-            self._about_server(server)
+            self.notes += rehearse_notes.server(server)
             parts = rehearsal_base.parts(self.asked.docroot, self.asked.release)
             # ``db.session`` only looks at the live side; the maker's does the rest.
             as_whom = maker(db, server, self.asked.login)
@@ -108,6 +105,7 @@ class _Run:
                 result = self._inside(db, scratch, tree, live)
             finally:
                 self._remove(scratch, tree)
+            db.session.reconnect()  # idle all the while: the server may have cut it
             after = live_watch.look(
                 db, self.asked.docroot, shapes.look(db.session, db.address.schema, db.prefix)
             )
@@ -123,19 +121,13 @@ class _Run:
             from_version=parts["the installed version"],
             tables=len(live.tables),
             proofs=self.proofs,
-            notes=self.notes,
+            notes=[*self.notes, *result.notes],
             live_changes=list(difference.others),
             parts=parts,
             fingerprint=rehearsal_base.fingerprint(parts),
         )
 
     # --- before ------------------------------------------------------------------------------
-
-    def _about_server(self, server: servers.Server) -> None:
-        if server.galera:
-            self.notes.append("Galera: each table of the copy is made on all nodes (milliseconds)")
-        elif server.binlog:
-            self.notes.append("the copy, being empty tables, also passes through the replicas")
 
     def _clear(self, scratch: Scratch, tree: StagedTree) -> None:
         left = tree.clear()
@@ -189,14 +181,7 @@ class _Run:
         copied = rows.copy_rows(scratch, live.tables.values())
         rows.plant(scratch, OPTION)
         self.notes += copied.left
-        for what, names in (
-            ("triggers", [t.name for t in live.tables.values() if t.triggers]),
-            ("foreign keys", [t.name for t in live.tables.values() if t.foreign_keys]),
-            ("views", list(live.views)),
-        ):
-            if names:
-                self.notes.append(f"the copy has no {what} ({', '.join(names[:8])}): a migration "
-                                  "of these may go differently")  # fmt: skip
+        self.notes += rehearse_notes.tables(live)
         seconds = time.monotonic() - began
         say(f"an empty copy of {len(live.tables)} tables and {sum(copied.rows.values())} small "
             f"rows in {scratch.name} ({show_duration(seconds)})")  # fmt: skip
@@ -228,32 +213,9 @@ class _Run:
         local, common = staged_config.private(texts[0], texts[1], commands, database)
         console = StagedConsole(tree, self.asked.php)
         console.equip(local, common)
-        self._about_config(docroot, texts)
-        self._about_new_plugins(db, source)
+        self.notes += rehearse_notes.configuration(docroot, texts)
+        self.notes += rehearse_notes.new_plugins(db.config, source)
         return console
-
-    def _about_config(self, docroot: Path, texts: list[str]) -> None:
-        out = staged_config.left_out(*texts)
-        files = [name for name in ("bootstrap.php", "config/config.php")
-                 if (docroot / name).exists()]  # fmt: skip
-        files += [
-            f"config/{path.name}"
-            for path in sorted((docroot / "config").glob("*.config.ini.php"))
-            if path.name != "common.config.ini.php"
-        ]
-        if out or files:
-            self.notes.append(f"left out of the staged configuration: {', '.join([*out, *files])}")
-
-    def _about_new_plugins(self, db: Database, source: Path) -> None:
-        bundled = ini.parse(_text(source / "config" / "global.ini.php"))
-        old = ini.list_of(db.config, "Plugins", "Plugins")
-        known = {*old, *ini.list_of(db.config, "PluginsInstalled", "PluginsInstalled")}
-        new = [name for name in ini.list_of(bundled, "Plugins", "Plugins") if name not in known]
-        if new:
-            self.notes.append(
-                f"new in this release: {', '.join(new)}; they are installed, with tables of their "
-                "own, by the first web request after the update, not by core:update"
-            )
 
     def _prove(self, db: Database, scratch: Scratch, console: StagedConsole) -> None:
         live = db.session.value("option_read", (OPTION,), option=db.table("option"))
@@ -297,10 +259,3 @@ class _Run:
             next="find out who did that (another operator, an update, a plugin), then rehearse "
             "again",
         )
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except FileNotFoundError:
-        return ""

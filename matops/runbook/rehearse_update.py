@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from typing import Any, Callable
 
 from matops.errors import MatopsError
@@ -14,6 +15,7 @@ from matops.mysql import ddl
 from matops.mysql.scratch.database import Scratch
 from matops.mysql.session import ConnectionCut
 
+_WARNED = "error or warning logs detected"
 _FOLLOWS = "perhaps only because the one before it failed"
 
 
@@ -54,7 +56,7 @@ def rehearse(
         from_version="", to_version=to_version, stage="", at=0, server="",
         ok=not error, error=error, migrations=migrations,
         plugins=[_component(str(name)) for name in listed["components"] if name != "core"],
-        deactivated=output.deactivated,
+        deactivated=output.deactivated, notes=warnings(output.text),
     )  # fmt: skip
 
 
@@ -67,10 +69,10 @@ def _line(step: Step) -> str:
 
 def _trouble(console: StagedConsole, output: UpdateOutput, code: int, timeout: float) -> str:
     """What is wrong where no migration failed by itself; '' where all is well."""
-    if code or output.critical:
+    if output.critical or (code and not warned(code, output.text)):
         return output.complaint() or f"core:update ended with exit code {code}"
-    again, text = console.run(["core:update", "--yes"], timeout)
-    if again or "Everything is already up to date" not in text:
+    _, text = console.run(["core:update", "--yes"], timeout)
+    if "Everything is already up to date" not in text:
         second = UpdateOutput()
         second.feed(text, 0)
         return "core:update says it is done, but a second one still finds something to do: " + (
@@ -79,6 +81,19 @@ def _trouble(console: StagedConsole, output: UpdateOutput, code: int, timeout: f
             or text[-200:]
         )
     return ""
+
+
+def warned(code: int, text: str) -> bool:
+    """True where console ends with 1 only because something was logged (core/Console.php). Pure."""
+    return code == 1 and _WARNED in text
+
+
+def warnings(text: str) -> list[str]:
+    """What core:update logged, a note each, the same one once. Pure."""
+    found = re.findall(r"(?m)^\s*(?:WARNING|ERROR)\b[^\n]*", text) if _WARNED in text else []
+    return [f"core:update logs: {' '.join(line.split())[:300]}" for line in dict.fromkeys(found)][
+        :5
+    ]
 
 
 def matched(steps: list[Step], listed: list[dict[str, Any]]) -> list[Migration]:

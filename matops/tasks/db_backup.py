@@ -110,7 +110,7 @@ def verify(c: Any, backup: str, json: bool = False) -> None:
     desk.show(found, ("table", "rows", "size"), rows)
     desk.say(f"backup {name} is whole: {len(found['files'])} files, {show_size(found['size'])}")
     desk.say(db_restore.GOOD_FOR)
-    desk.say("To read it into an empty schema:")
+    desk.say(f"To read it into an empty schema{db_restore.who(found)}:")
     desk.say(f"  {db_restore.command(found['folder'], found)}")
     desk.say(f"Single tables: {found['folder']}/README")
 

@@ -89,7 +89,6 @@ def measure(server: Server, rows: int, budget: float) -> list[Cell]:
         estimator = Estimator(session, "matomo", "matops_rehearsal_bench", budget=budget)
         began = time.monotonic()
         found = estimator.estimate(list(STATEMENTS.values()))
-        print(estimator._shapes, estimator._machine(), estimator._timed)
         print(f"{server.version}: estimated in {time.monotonic() - began:.0f} s", flush=True)
         return [_run(server, what, one) for what, one in zip(STATEMENTS, found)]
 

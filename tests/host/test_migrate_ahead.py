@@ -53,6 +53,10 @@ def patched(source: Path, target: Path) -> Path:
 def staged(site: Site, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The newer release with two more migrations; its folder."""
     folder = tmp_path_factory.mktemp("release")
+    kept = " ".join(
+        f"/var/lib/matops/*/{name}" for name in ("rehearsal.json", "ahead", "downloads")
+    )
+    sandbox.exec("sh", "-c", f"rm -rf {STAGES} {kept}")  # of other tests
     # Thousands of translations that nobody reads here would be copied and compared.
     sandbox.exec("find", "/var/www/html", "-path", "*/lang/*.json", "!", "-name", "en*", "-delete")
     whole = slim(sandbox.release_zip, folder / "slim.zip")
@@ -131,8 +135,6 @@ def test_refused_without_a_rehearsal_then_what_would_be_done(
     none = fab("migrate.ahead", "--yes")
     assert none.code == 3 and "nothing was rehearsed yet" in one_line(none)
     assert fab("rehearse", "--login", "root").code == 0
-    small = fab("migrate.ahead", "--yes")
-    assert small.code == 0 and "less than 100 MB" in small.out and "skipped" in small.out
     dry = fab("migrate.ahead", "--min-size", "0", "--dry-run")
     assert dry.code == 0, dry.all
     assert "yes: column ai_agent_name on matomo_log_visit" in dry.out

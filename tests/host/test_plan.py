@@ -17,11 +17,12 @@ from matops.matomo.site import Site, open_site
 from matops.report import plan as report
 from matops.runbook import check, notices
 from matops.runbook import plan as planning
+from matops.runbook.checks.result import Facts
 from matops.runbook.notices import KINDS, Window
 from matops.runbook.notify import PERHAPS, Sender
 from matops.settings import Settings
 from matops.units import utc_now
-from tests.conftest import Fab, connection, one_line
+from tests.conftest import Fab, connection
 from tests.sandbox import Sandbox
 
 START = "2026-12-01 22:00 Europe/Berlin"
@@ -81,8 +82,8 @@ def desk(sandbox: Sandbox) -> Iterator[Desk]:
 
 def test_plan(fab: Fab, desk: Desk, sandbox: Sandbox) -> None:
     sandbox.exec("rm", "-f", f"{desk.folder}/rehearsal.json")
-    none = fab("plan")
-    assert none.code == 3 and "nothing was rehearsed yet" in one_line(none)
+    with pytest.raises(Refused, match="nothing was rehearsed yet"):
+        planning.rehearsed(desk.site)
 
     desk.put(rehearsal())
     live = sandbox.sql("checksum table matomo.matomo_log_visit, matomo.matomo_user")
@@ -102,22 +103,23 @@ def test_plan(fab: Fab, desk: Desk, sandbox: Sandbox) -> None:
     assert "600" in sandbox.exec("stat", "-c", "%a", f"{desk.folder}/plan.json").stdout
 
 
-def planned(site: Site, **asked: Any) -> planning.Outcome:
+def planned(site: Site, checked: Facts, **asked: Any) -> planning.Outcome:
     """As the task does it, over one connection."""
     rehearsal, stale = planning.rehearsed(site)
     wanted = planning.Asked(**{"login": "root", "budget": 0.0, **asked})
     facts = planning.collect(site, rehearsal, wanted)
-    return planning.make(rehearsal, stale, facts, check.from_site(site), wanted)
+    return planning.make(rehearsal, stale, facts, checked, wanted)
 
 
 def test_what_fails_what_does_not_hold_and_without_the_grant(desk: Desk) -> None:
     desk.put(rehearsal(V + "DROP COLUMN nosuch, ADD COLUMN b INT NULL;"))
-    refusal = planned(desk.site).refusal("h")
+    checked = check.from_site(desk.site)
+    refusal = planned(desk.site, checked).refusal("h")
     assert refusal and refusal.code == 3 and "core:update would fail at #8" in refusal.line()
     desk.put(rehearsal())
-    full = planned(desk.site, free=1 << 20).refusal("h")
+    full = planned(desk.site, checked, free=1 << 20).refusal("h")
     assert full and full.code == 3 and "disk does not hold the window" in full.line()
-    poor = planned(desk.site, login="")
+    poor = planned(desk.site, checked, login="")
     said = "\n".join(report.lines(poor))
     assert "GRANT ALL PRIVILEGES ON `matops\\_rehearsal" in said and "OUT OF DATE" in said
     assert any("not asked of the server" in line.basis for line in poor.plan.lines)

@@ -18,7 +18,7 @@ from matops.mysql.scratch import login
 from matops.mysql.scratch.names import check_name, grant_for, scratch_name
 from matops.mysql.session import Address
 from matops.runbook.rehearse import verdict
-from matops.runbook.rehearse_update import following, matched
+from matops.runbook.rehearse_update import following, matched, warned, warnings
 
 _HEAD = "\n    *** Update ***\n\n    Database Upgrade Required\n"
 _GOOD = (
@@ -93,6 +93,14 @@ def test_components_come_from_the_listing_and_the_rest_is_not_reached() -> None:
     rest = following(ran, listed)
     assert [(m.number, m.of, m.ran_by) for m in rest] == [(4, 4, FOLLOWING)]
     assert rest[0].statement == "ALTER TABLE late ADD z INT;"
+
+
+def test_a_log_line_is_no_failure() -> None:
+    text = "WARNING [2026] Http: 503\nWARNING [2026] Http: 503\n" + (
+        "Error: error or warning logs detected, exit 1\n"
+    )
+    assert warned(1, text) and not warned(255, text) and not warned(1, "WARNING")
+    assert warnings(text) == ["core:update logs: WARNING [2026] Http: 503"]
 
 
 _LOCAL = """; <?php exit; ?>

@@ -11,49 +11,78 @@ import glob
 import json
 import os
 import re
+import stat
 import subprocess
 import time
 from typing import Any, Optional
 
 Facts = dict[str, Any]
 
+SMALLEST = 100
+"""Bytes of a file that may be a backup: a dump that failed leaves an empty one, compressed 13 to
+32 bytes long."""
+
 PATIENCE = 20
 """Seconds that the operator's ``backup_check`` may take."""
 
 
 def collect(asked: Facts, found: Facts) -> Facts:
-    """``{"now", "essentials", "full", "full_error"}``: times in seconds since 1970, or None.
+    """``{"now", "essentials", "full", "full_error", "essentials_error"}``: times in seconds since
+    1970, or None.
 
-    ``essentials``: ``{"name", "time", "size"}`` of the newest whole one of this docroot.
+    ``essentials``: ``{"name", "time", "size"}`` of the newest whole one of this docroot; its error
+    says why there is none, or why a newer one does not count.
     """
     wanted = asked.get("backups") or {}
     docroot = str((found.get("site") or {}).get("docroot") or "")
     full, error = last_full(wanted.get("check", ""), wanted.get("files", ""))
+    essentials, why = newest(wanted.get("folders") or [], docroot)
     return {
         "now": time.time(),
-        "essentials": newest(wanted.get("folders") or [], docroot),
+        "essentials": essentials,
+        "essentials_error": why,
         "full": full,
         "full_error": error,
     }
 
 
-def newest(folders: list[str], docroot: str) -> Optional[Facts]:
-    """``folders``: globs whose matches hold one folder for each backup."""
+def newest(folders: list[str], docroot: str) -> tuple[Optional[Facts], str]:
+    """The newest whole one, and an error. ``folders``: globs whose matches hold a folder each."""
     paths = [path for folder in folders
              for path in glob.glob(os.path.expanduser(folder) + "/*/manifest.json")]  # fmt: skip
     named = [(path.split("/")[-2], path) for path in paths]
+    error = ""
     for name, path in sorted(named, reverse=True):
         if not re.match(r"^\d{8}T\d{6}Z$", name):
             continue  # one that is being made, or was not finished
         try:
             with open(path) as file:
                 manifest = json.load(file)
-            if os.path.realpath(manifest["docroot"]) == os.path.realpath(docroot):
-                made = parse_time(manifest["finished"])
-                return {"name": name, "time": made, "size": manifest["size"]}
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return None
+            if os.path.realpath(manifest["docroot"]) != os.path.realpath(docroot):
+                continue
+            _complete(os.path.dirname(path), manifest["files"])
+            made = parse_time(manifest["finished"])
+            return {"name": name, "time": made, "size": manifest["size"]}, error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+            error = error or f"{name} is damaged ({problem})"
+    return None, error or _closed(folders)
+
+
+def _complete(folder: str, files: Facts) -> None:
+    # Only what a look at the folder says: db.backup.verify reads every byte.
+    for file, about in files.items():
+        if os.stat(f"{folder}/{file}").st_size != about["size"]:
+            raise ValueError(f"{file} has another size than was written")
+
+
+def _closed(folders: list[str]) -> str:
+    """Which of them this account cannot look into, if any."""
+    for folder in folders:
+        words = os.path.expanduser(folder).split("/")
+        for path in [p for n in range(2, len(words) + 1) for p in glob.glob("/".join(words[:n]))]:
+            if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
+                return f"{path} cannot be read by this account"
+    return ""
 
 
 def last_full(check: str, files: str) -> tuple[Optional[float], str]:
@@ -62,13 +91,21 @@ def last_full(check: str, files: str) -> tuple[Optional[float], str]:
         return _asked(check)
     if not files:
         return None, ""
-    times = []
+    times, empty = [], 0
     for path in glob.glob(files):
         try:
-            times.append(os.stat(path).st_mtime)
+            found = os.stat(path)
         except OSError:
             continue  # removed just now, by a rotation
-    return (max(times), "") if times else (None, f"no file is called {files} (backup_files)")
+        if stat.S_ISREG(found.st_mode) and found.st_size < SMALLEST:
+            empty += 1
+        else:
+            times.append(found.st_mtime)
+    if times:
+        return max(times), ""
+    if empty:
+        return None, f"every file called {files} (backup_files) is empty"
+    return None, f"no file is called {files} (backup_files)"
 
 
 def _asked(check: str) -> tuple[Optional[float], str]:

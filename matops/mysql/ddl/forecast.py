@@ -112,7 +112,7 @@ def page_work(shape: Shape, rows: int, sampled: int, machine: Machine) -> tuple[
             sign * many * missed(shape.working_set(many), pool)
             for sign, many in ((1, rows), (-1, sampled))
         )
-        found.append(max(misses, 0.0) * sum(p > 1 for p in shape.places) * seconds)
+        found.append(max(misses, 0.0) * shape.scattered * seconds)
     return tuple(found)
 
 

@@ -53,6 +53,12 @@ class Shape:
         """Data and indexes."""
         return self.data_bytes + self.index_bytes
 
+    @property
+    def scattered(self) -> int:
+        """How many secondary indexes are added to all over, not at a few places."""
+        size = self.index_bytes / max(len(self.places), 1)
+        return sum(places * 16384 > size / 4 for places in self.places)
+
     def working_set(self, rows: float, page: int = 16384) -> float:
         """Bytes of index pages that ``rows`` rows added one by one keep coming back to."""
         size = self.index_bytes / len(self.places) * rows / max(self.rows, 1) if self.places else 0

@@ -70,9 +70,11 @@ class Column:
             return f"CONCAT('0x', HEX({name}))"
         if self.type in _CHARACTERS:
             # Columns of several character sets end up in one text.
-            return f"QUOTE(CONVERT({name} USING utf8mb4))"
+            text = f"QUOTE(CONVERT({name} USING utf8mb4))"
+            # QUOTE leaves it as it is, and the client that reads it back makes \r\n a \n.
+            return f"REPLACE({text}, '\\r', '\\\\r')"
         if self.type == "float":
-            return f"QUOTE({name} + 0e0)"  # as text a FLOAT has six digits, which lose bits
+            return f"QUOTE({name} * 1e0)"  # as text a FLOAT has six digits, which lose bits
         return f"QUOTE({name})"
 
 

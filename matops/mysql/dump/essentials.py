@@ -68,7 +68,18 @@ class Dump:
         self._snapshots.end()
         self._programs()
         self.done.snapshots = self._snapshots.number
+        self._packet()
         return self.done
+
+    def _packet(self) -> None:
+        # A BLOB is twice as long in a statement as it is in its table.
+        takes = int(self._source.value("backup_packet") or 0)
+        if takes and self.done.largest >= takes:
+            self.done.notes.append(
+                f"its longest statement has {self.done.largest} bytes, this server takes {takes}: "
+                f"before it is read back, SET GLOBAL max_allowed_packet = "
+                f"{(self.done.largest // 2**20 + 1) * 2**20};"
+            )
 
     def _schemas(self, parts: Sequence[Part]) -> None:
         name = files.name_of(0, "tables-without-rows")
@@ -156,14 +167,17 @@ class Dump:
     def _write(
         self, part: Part, file: DumpFile, row_bytes: int, told: Callable[[int], None]
     ) -> table.Written:
-        table.write_schema(self._source, self._schema, part.name, file)
-        return table.write_rows(
+        made = table.write_schema(self._source, self._schema, part.name, file)
+        written = table.write_rows(
             self._source, self._schema, part.name, file,
             by_key=not part.together, row_bytes=row_bytes, told=told,
         )  # fmt: skip
+        table.still(self._source, self._schema, part.name, made)
+        return written
 
     def _programs(self) -> None:
-        found = programs.read(self._source, self._schema)
+        absent = [part.name for part in self._parts if part.what == choose.NOT_OURS]
+        found = programs.read(self._source, self._schema, absent)
         self.done.notes += found.notes
         self.done.programs = found.count
         if not found.text:

@@ -19,6 +19,7 @@ LEVEL = 3
 slower, and slower than what the server sends."""
 
 _PIECE = 2**20
+_LONGEST = 200
 
 
 class Damaged(MatopsError):
@@ -118,8 +119,14 @@ def unwritten(path: Path, error: OSError) -> MatopsError:
 
 
 def name_of(order: int, table: str) -> str:
-    """``10-piwik_option.sql.gz``: in the order in which they are to be read back."""
-    return f"{order:02d}-{urllib.parse.quote(table, safe='')}.sql.gz"
+    """``10-piwik_option.sql.gz``: in the order in which they are to be read back.
+
+    A name of 64 characters may be 576 long when quoted, a file's 255: then its end is a digest.
+    """
+    name = urllib.parse.quote(table, safe="")
+    if len(name) > _LONGEST:
+        name = f"{name[:_LONGEST - 65]}-{hashlib.sha256(table.encode()).hexdigest()}"
+    return f"{order:02d}-{name}.sql.gz"
 
 
 def sha256_of(path: Path) -> str:

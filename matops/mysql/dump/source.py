@@ -17,7 +17,10 @@ from matops.mysql.session import Address, Session, explain
 LOCK_WAIT = 5
 """Seconds that a reading waits for a metadata lock: it never joins a long queue."""
 
-_VARIABLES: dict[str, Union[int, float, str]] = {"lock_wait_timeout": LOCK_WAIT, "sql_mode": ""}
+# ALLOW_INVALID_DATES: a key of 2026-02-31 must compare as what it is.
+_VARIABLES: dict[str, Union[int, float, str]] = {
+    "lock_wait_timeout": LOCK_WAIT, "sql_mode": "ALLOW_INVALID_DATES"
+}  # fmt: skip
 _MARK = re.compile(r":(?:values|from|where|order)\b|\{\{\w+\}\}")
 
 Values = tuple[Optional[bytes], ...]

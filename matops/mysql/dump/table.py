@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,18 +20,22 @@ STATEMENT = 512 * 1024
 SECONDS = 1.0
 """How long one reading of a large table should take; the next one's length is set by it."""
 
+_NEXT = re.compile(r" AUTO_INCREMENT=\d+")  # grows all the time
 _FIRST, _MOST = 10_000, 500_000  # rows of one reading
 _WIDE = 16 * 2**20  # bytes of one reading, at most, going by the mean row
 
 HEAD = b"""\
 SET NAMES utf8mb4;
-SET SESSION time_zone = '+00:00', foreign_key_checks = 0, unique_checks = 0,
-    sql_mode = 'NO_AUTO_VALUE_ON_ZERO';
+SET SESSION time_zone = '+00:00', foreign_key_checks = 0,
+    sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES' /*M! , innodb_strict_mode = 0 */;
 """
 """Of every file: each can be read back alone. Times are UTC in it; an AUTO_INCREMENT column may
-hold 0; zero dates are let through; what was too long somewhere stays as it was."""
+hold 0; zero and impossible dates are let through; a table whose row is too wide for the strict
+mode is made all the same (MariaDB; on MySQL that needs a privilege to set). Not unique_checks = 0:
+MariaDB then reports a duplicate as 1180 "Operation not permitted", without its value."""
 
-CHANGED = (1054, 1146, 1412)
+_ALTERED = 1412
+CHANGED = (1054, 1146, _ALTERED)
 """The table was altered or exchanged while it was read: it is read anew."""
 
 
@@ -60,10 +65,23 @@ def look(source: Source, schema: str, table: str) -> Shape:
     return shape(source.rows("backup_columns", names), source.rows("backup_key", names))
 
 
-def write_schema(source: Source, schema: str, table: str, file: DumpFile) -> None:
+def write_schema(source: Source, schema: str, table: str, file: DumpFile) -> str:
     """The statement that makes it. There is no DROP: nothing is ever overwritten by a restore."""
     text = make_statement(source, schema, table)
     file.write(f"\n{text};\n".encode())
+    return text
+
+
+def still(source: Source, schema: str, table: str, made: str) -> None:
+    """DatabaseError (1412) where the table is made by another statement than ``made`` by now.
+
+    What was read in parts is of two tables then: columns are missing, values cut off.
+    """
+    now = make_statement(source, schema, table)
+    if _NEXT.sub("", now) != _NEXT.sub("", made):
+        error = DatabaseError(f"table {table} was altered while it was read")
+        error.number = _ALTERED
+        raise error
 
 
 def write_rows(
@@ -151,7 +169,12 @@ class _Inserts:
 
 def last_words(table: str, rows: int) -> str:
     """The last line of a table's file: what a check looks for."""
-    return f"-- matops: end of {quote(table)}, {rows} rows"
+    return f"-- matops: end of {one_line(quote(table))}, {rows} rows"
+
+
+def one_line(text: str) -> str:
+    """For a comment, which ends where the line does: a name may hold a line break. Pure."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 __all__ = ["CHANGED", "HEAD", "Cannot", "DatabaseError", "Written"]

@@ -7,6 +7,8 @@ from typing import Any, Optional
 from matops.runbook.checks.result import OK, UNKNOWN, WARN, CheckResult, Facts, failed
 from matops.units import show_duration, show_size
 
+_SKEW = 3600.0  # seconds
+
 
 def recent(facts: Facts) -> CheckResult:
     """A full backup of the operator's own, or at least the essentials, of late."""
@@ -23,7 +25,7 @@ def recent(facts: Facts) -> CheckResult:
     small = _age(now, (seen["essentials"] or {}).get("time"))
     full = _age(now, seen["full"])
     figures: dict[str, Any] = {"essentials_age": small, "full_age": full}
-    found = f"{_essentials(seen['essentials'], small)}; {_full(seen, configured, full)}"
+    found = f"{_essentials(seen, small)}; {_full(seen, configured, full)}"
     fresh = small is not None and small <= settings.backup_age
     if fresh or (full is not None and full <= settings.backup_full_age):
         return CheckResult("backup", OK, found, wanted, "", figures)
@@ -36,18 +38,25 @@ def recent(facts: Facts) -> CheckResult:
 
 
 def _age(now: float, then: Optional[float]) -> Optional[float]:
-    return None if then is None else max(now - float(then), 0)
+    """Seconds; None where there is none, or it is of a future that only a wrong clock knows."""
+    if then is None or float(then) > now + _SKEW:
+        return None
+    return max(now - float(then), 0)
 
 
-def _essentials(newest: Optional[dict[str, Any]], age: Optional[float]) -> str:
+def _essentials(seen: Any, age: Optional[float]) -> str:
+    newest, error = seen["essentials"], seen.get("essentials_error", "")
     if newest is None:
-        return "no essentials backup"
-    return f"essentials {show_duration(age)} old ({show_size(newest['size'])})"
+        return f"no essentials backup{': ' * bool(error)}{error}"
+    if age is None:
+        return f"essentials {newest['name']} are dated in the future"
+    size = show_size(newest["size"])
+    return f"essentials {show_duration(age)} old ({size}){', ' * bool(error)}{error}"
 
 
 def _full(seen: Any, configured: bool, age: Optional[float]) -> str:
     if not configured:
         return "a full backup is not configured, so none is seen"
     if age is None:
-        return f"full backup: {seen['full_error']}"
+        return f"full backup: {seen['full_error'] or 'dated in the future'}"
     return f"full backup {show_duration(age)} old"
