@@ -27,11 +27,11 @@ def count(docroot: str, start: str, end: str, idsite: Optional[int] = None) -> d
 
 
 def _sites(db: Database, idsite: Optional[int]) -> list[int]:
-    rows = db.session.rows("visit_site_ids", log_visit=db.table("log_visit"))
-    with_visits = [int(row["idsite"]) for row in rows]
-    if idsite is None:
-        return with_visits
     existing = [int(row["idsite"]) for row in db.session.rows("site_ids", site=db.table("site"))]
+    if idsite is None:
+        # Matomo's command names all sites that there are: visits of deleted ones it leaves.
+        rows = db.session.rows("visit_site_ids", log_visit=db.table("log_visit"))
+        return [int(row["idsite"]) for row in rows if int(row["idsite"]) in set(existing)]
     if idsite not in existing:
         known = ", ".join(str(i) for i in existing[:10])
         raise UsageError(f"site {idsite} does not exist; there are: {known}")
