@@ -6,7 +6,19 @@ host over SSH, ``inv TASK`` on this very machine.
 
 from invoke import Collection
 
-from matops.tasks import archive, check, config, console, db, jobs, logs, prep, release, status
+from matops.tasks import (
+    archive,
+    check,
+    config,
+    console,
+    db,
+    invalidations,
+    jobs,
+    logs,
+    prep,
+    release,
+    status,
+)
 
 ns = Collection()
 
@@ -20,6 +32,9 @@ ns.add_collection(logs.ns)
 
 # The database: look at it at any time; optimize it while it is up.
 ns.add_collection(db.ns)
+
+# The archiver's queue: what it has yet to do.
+ns.add_collection(invalidations.ns)
 
 # At any time.
 ns.add_task(console.console)
