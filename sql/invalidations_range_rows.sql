@@ -2,5 +2,5 @@
 -- two dives into the primary key. Cost: two index dives. Locks: none.
 -- The format is named: MySQL may be set to one without a column of rows.
 EXPLAIN FORMAT=TRADITIONAL
-SELECT idinvalidation FROM {{table}} FORCE INDEX (PRIMARY)
- WHERE idinvalidation >= %s AND idinvalidation < %s
+SELECT {{key}} FROM {{table}} FORCE INDEX (PRIMARY)
+ WHERE {{key}} >= %s AND {{key}} < %s

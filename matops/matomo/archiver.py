@@ -29,7 +29,8 @@ _KINDS = (
 )
 _CONSOLE = re.compile(r"(/\S*)/(?:console|misc/cron/archive\.(?:php|sh))\b")
 _NOT_IT = re.compile(
-    r"^\S*\b(?:sudo|grep|ssh|vim?|nano|less|tail|ps)\b|\bmatops-\w+\.pyz\b|\binvoke\b"
+    r"^(?:\S*/)?(?:sudo|[ef]?grep|pgrep|ssh|vim?|nano|less|tail|ps)\s"
+    r"|\bmatops-\w+\.pyz\b|\binvoke\b"
 )
 
 
