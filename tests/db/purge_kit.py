@@ -12,7 +12,8 @@ from typing import Any, Callable, Optional
 from matops.mysql.attempt import Stop
 from matops.mysql.purge import count, tables
 from matops.mysql.purge.link import Link
-from matops.mysql.purge.run import Options, Purge, Summary
+from matops.mysql.purge.run import Purge
+from matops.mysql.purge.summary import Options, Summary
 from matops.mysql.session import Address
 from tests.db.servers import Server
 

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
 from matops.errors import MatopsError
 from matops.mysql import throttle
@@ -23,65 +21,15 @@ from matops.mysql.purge import count
 from matops.mysql.purge.chunk import Chunk, Place
 from matops.mysql.purge.link import RETRY, Link
 from matops.mysql.purge.steer import Steer
+from matops.mysql.purge.summary import Options, Summary
 from matops.mysql.purge.tables import Table, Tables
-from matops.mysql.session import Address, ConnectionCut, DatabaseError, NotReachable
-from matops.mysql.window import Window
+from matops.mysql.session import ConnectionCut, DatabaseError, NotReachable
 from matops.units import show_duration
 
 BEGIN = "1000-01-01 00:00:00"
 ROUNDS = 3  # visits may be tracked late, with a time that lies in the range
 _BLOCKED = 600.0  # seconds that one chunk may be refused its locks
 _OURS_EVERY = 10.0  # seconds between two looks whether the installation's lock is still ours
-
-
-@dataclass(frozen=True)
-class Options:
-    """``start``, ``end`` (exclusive): ``YYYY-MM-DD``, UTC. ``pause``: the longest for load, s."""
-
-    start: str
-    end: str
-    sites: Sequence[int]
-    limits: throttle.Limits = field(default_factory=lambda: throttle.Limits(10.0, None, 100_000))
-    replicas: Sequence[Address] = ()
-    window: Window = field(default_factory=Window)
-    pause: float = 1800.0
-
-
-@dataclass
-class Summary:
-    """What was done. ``left``: visits still there, by site, when it ended. Seconds."""
-
-    rows: Counter[str] = field(default_factory=Counter)
-    chunks: int = 0
-    retries: int = 0
-    longest: float = 0.0
-    paused: float = 0.0
-    seconds: float = 0.0
-    visits: int = 0
-    left: dict[int, int] = field(default_factory=dict)
-    late: str = ""
-    """Why it ended before the end, where that was foreseen (the window)."""
-
-    def add(self, chunk: Chunk, visit: str) -> None:
-        """One more chunk came about."""
-        self.rows.update(chunk.rows)
-        self.visits += chunk.rows[visit]
-        self.chunks += 1
-        self.longest = max(self.longest, chunk.seconds)
-
-    @property
-    def total(self) -> int:
-        """Rows of all tables."""
-        return sum(self.rows.values())
-
-    def data(self) -> dict[str, Any]:
-        """For the journal and JSON."""
-        return {
-            "visits": self.visits, "rows": dict(self.rows), "chunks": self.chunks,
-            "retries": self.retries, "longest_chunk_seconds": round(self.longest, 3),
-            "paused_seconds": round(self.paused, 1), "seconds": round(self.seconds, 1),
-            "left": {str(site): n for site, n in self.left.items()}, "ended_early": self.late,
-        }  # fmt: skip
 
 
 class Enough(Exception):
