@@ -1,7 +1,9 @@
 -- Deletes the rows of a table without idvisit that belong to these visits through another table.
--- Cost: a dive a visit, a dive a row of the table between. Locks: those rows (X; the other table's
--- shared), until the chunk's end.
+-- Cost: two dives a visit, a dive a row of the table between. Locks: those rows (X), until the
+-- chunk's end.
 DELETE {{table}}
-  FROM {{parent}} FORCE INDEX ({{parent_index}})
+  FROM {{log_visit}} FORCE INDEX (PRIMARY)
+       STRAIGHT_JOIN {{parent}} FORCE INDEX ({{parent_index}})
+       ON {{parent}}.idvisit = {{log_visit}}.idvisit
        STRAIGHT_JOIN {{table}} FORCE INDEX ({{index}}) ON {{table}}.{{key}} = {{parent}}.{{key}}
- WHERE {{parent}}.idvisit IN %s
+ WHERE {{log_visit}}.idvisit IN %s

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
@@ -200,3 +201,19 @@ def purge(
         if before:
             before(run)
         return run.run(list(counted.sites))
+
+
+def main(words: Sequence[str]) -> None:
+    """``python -m tests.db.purge_kit HOST PORT SCHEMA START END``: a run of tiny chunks in a
+    process of its own, for tests that kill it."""
+    host, port, schema, start, end = words
+
+    def tiny(run: Purge) -> None:
+        run.steer.rows, run.steer.target = 20, 0.0001
+        print("begun", flush=True)
+
+    purge(Address(host=host, port=int(port), user="root", schema=schema), start, end, before=tiny)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -63,14 +63,15 @@ def _place(row: dict[str, Any]) -> Place:
 
 def _delete(session: Session, tables: Tables, ids: list[int], rows: Counter[str]) -> None:
     for table in tables.quick:
-        rows[table.name] += _delete_of(session, table, ids)
-    rows[tables.visit] += session.execute("purge_rows", (ids,), table=tables.visit, index="PRIMARY")
+        statement, names = how(tables, table)
+        rows[table.name] += session.execute(statement, (ids,), **names)
+    rows[tables.visit] += session.execute("purge_visits", (ids,), log_visit=tables.visit)
 
 
-def _delete_of(session: Session, table: Table, ids: list[int]) -> int:
+def how(tables: Tables, table: Table) -> tuple[str, dict[str, str]]:
+    """The statement that deletes from ``table`` by a list of visits, and its identifiers."""
+    names = {"log_visit": tables.visit, "table": table.name, "index": table.index}
     if not table.parent:
-        return session.execute("purge_rows", (ids,), table=table.name, index=table.index)
-    return session.execute(
-        "purge_rows_through", (ids,), table=table.name, index=table.index, key=table.key,
-        parent=table.parent, parent_index=table.parent_index,
-    )  # fmt: skip
+        return "purge_rows", names
+    between = {"parent": table.parent, "parent_index": table.parent_index, "key": table.key}
+    return "purge_rows_through", {**names, **between}
