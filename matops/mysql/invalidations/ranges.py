@@ -48,7 +48,7 @@ def _halved(session: Session, table: str, key: str, whole: Range, want: int) -> 
     found, waiting = [], [whole]
     while waiting:
         one = waiting.pop()
-        if one.rows <= want or one.high - one.low <= want:
+        if one.high - one.low <= want or (one.rows <= want and _is_small(session, table, key, one)):
             found.append(one)
             continue
         middle = (one.low + one.high) // 2
@@ -64,6 +64,13 @@ def _measured(session: Session, table: str, key: str, low: int, high: int) -> Ra
     )
     # 'Impossible WHERE' and the like have no figure: nothing to read there.
     return Range(low, high, int(rows[0]["rows"] or 0))
+
+
+def _is_small(session: Session, table: str, key: str, one: Range) -> bool:
+    """Statistics that are not up to date make estimates far too small: never trusted alone."""
+    names = {"table": table, "key": key}
+    args = (one.low, one.high, 2 * LARGE)
+    return not once_more(lambda: session.rows("invalidations_range_more", args, **names))
 
 
 def fair(items: Sequence[Item]) -> list[Item]:

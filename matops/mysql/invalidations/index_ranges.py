@@ -1,0 +1,91 @@
+"""Spans of the index (idsite, date1, period) with about as many rows each.
+
+Where to cut is found from rows at evenly spread places of the primary key: their sites and days,
+sorted, cut the index where the rows are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from matops import sqlfile
+from matops.mysql.invalidations import ranges
+from matops.mysql.invalidations.again import once_more
+from matops.mysql.quote import fill
+from matops.mysql.session import Row, Session
+
+Point = tuple[int, str]
+"""(idsite, date1)."""
+ROWS = 50_000
+"""Rows of one span: a statement of about 0.1 s, or of some tenths where rows are read, too."""
+_POINTS = 4
+"""Points for one span: so that spans are about as large as meant."""
+_MOST = 4_000
+
+
+@dataclass(frozen=True)
+class Span:
+    """From ``low`` up to below ``high``; None: from the beginning, to the end."""
+
+    low: Optional[Point] = None
+    high: Optional[Point] = None
+
+    def condition(self) -> tuple[str, tuple[Any, ...]]:
+        """A condition on idsite and date1 that both servers turn into index ranges, and its
+        values. Row comparisons, ``(a, b) >= (1, 2)``, would read the whole index."""
+        if self.low and self.high and self.low[0] == self.high[0]:
+            return "(idsite = %s AND date1 >= %s AND date1 < %s)", (*self.low, self.high[1])
+        parts: list[str] = []
+        values: list[Any] = []
+        if self.low:
+            parts.append("(idsite = %s AND date1 >= %s)")
+            values += self.low
+        between = [(op, p[0]) for op, p in ((">", self.low), ("<", self.high)) if p]
+        parts.append("(" + (" AND ".join(f"idsite {op} %s" for op, _ in between) or "TRUE") + ")")
+        values += [site for _, site in between]
+        if self.high:
+            parts.append("(idsite = %s AND date1 < %s)")
+            values += self.high
+        return "(" + " OR ".join(parts) + ")", tuple(values)
+
+
+def plan(session: Session, table: str, parts: Sequence[ranges.Range]) -> list[Span]:
+    """Spans that hold every row, in the order of the index; one for a small table.
+
+    ``parts``: the ranges of its primary key. At most 4,000 reads of one row (0.5 s).
+    DatabaseError.
+    """
+    wanted = sum(part.rows for part in parts) // ROWS
+    if wanted < 2 or not parts:
+        return [Span()]
+    each = max(min(wanted * _POINTS, _MOST) // len(parts), 1)
+    points = []
+    for part in parts:
+        for i in range(each):
+            points += _point(session, table, part.low + (part.high - part.low) * i // each)
+    points.sort()
+    step = max(len(points) // wanted, 1)
+    return between(points[step::step])
+
+
+def _point(session: Session, table: str, at: int) -> list[Point]:
+    rows = once_more(lambda: session.rows("invalidations_size_point", (at,), table=table))
+    return [(int(row["idsite"]), str(row["date1"])) for row in rows]
+
+
+def between(cuts: Sequence[Point]) -> list[Span]:
+    """The spans that those points cut. Pure."""
+    ends: list[Optional[Point]] = [None, *sorted(set(cuts)), None]
+    return [Span(low, high) for low, high in zip(ends, ends[1:])]
+
+
+def ask(
+    session: Session, name: str, table: str, index: str, span: Span, before: Sequence[Any] = ()
+) -> list[Row]:
+    """Statement ``sql/<name>`` for one span; ``before``: values bound before the span's."""
+    condition, values = span.condition()
+    text = sqlfile.load(name).replace("/*span*/", condition)
+    text = fill(text, {"table": table, "index": index}, bound=True)
+    return once_more(lambda: session.run(text, (*before, *values), doing=name))
