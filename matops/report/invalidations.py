@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
-from matops.mysql.invalidations.verdict import Advice
+from matops.mysql.invalidations.verdict import Advice, rounded
 from matops.report.tables import table
 from matops.units import show_duration, show_size
 
@@ -42,11 +42,7 @@ def number(value: Optional[int], share: float = 1.0) -> str:
     """``1,234``; ``~ 1,200,000`` where only a share was looked at; ``?`` where not known."""
     if value is None:
         return "?"
-    if share >= 1:
-        return f"{value:,}"
-    # An estimate has three figures that mean something.
-    cut = 10 ** max(len(str(value)) - 3, 0)
-    return f"~ {round(value / cut) * cut:,}"
+    return rounded(value, share < 1)
 
 
 def _head(found: dict[str, Any]) -> str:
@@ -123,7 +119,7 @@ def _spread(found: dict[str, Any]) -> Iterator[str]:
     deleted = number(found["sites"]["deleted_rows"], by_index)
     yield f"superfluous duplicates: {superfluous}{part}; rows of deleted sites: {deleted}"
     kept = (f"{days} days {number(rows, by_index)}" for days, rows in found["keep"].items())
-    yield f"rows that reach into the last: {', '.join(kept)}"
+    yield f"truncate --keep-days would keep: {', '.join(kept)}"
 
 
 def _around(found: dict[str, Any]) -> Iterator[str]:

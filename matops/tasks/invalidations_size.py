@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from typing import Any
 
 from matops.errors import OutcomeUnknown, Refused, UsageError
@@ -55,6 +56,8 @@ def size(
     most = int(_positive(top, "--top"))
     desk = Desk(c, json=json)
     site = desk.site()
+    if sys.stderr.isatty():
+        print(f"looking, for {seconds + watch:.0f} s at most …", file=sys.stderr, flush=True)
     found: dict[str, Any] = _ask(site, seconds + watch, max_seconds=seconds, sample=watch, top=most)
     facts = facts_of(found)
     command = f"fab -H {host_name(c)}" if is_remote(c) else "inv"
@@ -95,6 +98,7 @@ def facts_of(found: dict[str, Any]) -> Facts:
         added_per_day=found["added_per_day"],
         archiver=archiver["running"],
         uncovered=found["uncovered"]["total"],
+        estimated=min(found["share"].values()) < 1,
         kept={int(days): rows for days, rows in found["keep"].items()},
     )
 

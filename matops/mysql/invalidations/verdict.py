@@ -40,11 +40,17 @@ class Facts:
     uncovered: Optional[int] = 0
     kept: Mapping[int, int] = field(default_factory=dict)
     """Days → rows that ``truncate --keep-days`` would leave."""
+    estimated: bool = False
+    """Rows were not all counted: they are shown with ~ and three figures."""
 
     @property
     def left(self) -> int:
         """Queued rows that are neither superfluous nor of deleted sites."""
         return max(self.queued - (self.duplicates or 0) - (self.deleted or 0), 0)
+
+    def show(self, rows: int) -> str:
+        """For people; with ~ where rows are estimated."""
+        return rounded(rows, self.estimated)
 
     def days(self, rows: int) -> Optional[float]:
         """Days to finish so many rows, at best."""
@@ -74,6 +80,14 @@ class Advice:
     word: str
     why: str
     command: str = ""
+
+
+def rounded(number: int, estimated: bool = True) -> str:
+    """``1,234,567``; ``~ 1,230,000`` where estimated: no more figures than mean something."""
+    if not estimated or not number:
+        return f"{number:,}"
+    cut = 10 ** max(len(str(number)) - 3, 0)
+    return f"~ {round(number / cut) * cut:,}"
 
 
 def judge(facts: Facts, limits: Optional[Thresholds] = None, fab: str = "fab") -> list[Advice]:
@@ -108,7 +122,8 @@ def _duplicated(facts: Facts, limits: Thresholds, fab: str) -> list[Advice]:
     number = facts.duplicates or 0
     if number < max(limits.least, limits.share * facts.queued):
         return []
-    why = f"{number:,} of {facts.queued:,} queued rows ask for what another row asks for, too"
+    of_all = f"{facts.show(number)} of {facts.show(facts.queued)}"
+    why = f"{of_all} queued rows ask for what another row asks for, too"
     return [Advice(DUPLICATED, why, f"{fab} invalidations.dedupe")]
 
 
@@ -116,7 +131,7 @@ def _deleted(facts: Facts, limits: Thresholds, fab: str) -> list[Advice]:
     number = facts.deleted or 0
     if number < max(limits.least, limits.share * facts.queued):
         return []
-    why = f"{number:,} rows are of sites that do not exist"
+    why = f"{facts.show(number)} rows are of sites that do not exist"
     return [Advice(DELETED, why, f"{fab} invalidations.truncate --only deleted-sites")]
 
 
@@ -128,10 +143,12 @@ def _flooded(facts: Facts, limits: Thresholds, fab: str) -> list[Advice]:
     if days <= limits.days and not drowning:
         return []
     keep = keep_days(facts, limits)
-    why = f"{facts.left:,} rows at {facts.per_day:,.0f} a day take {days:,.1f} days at best"
+    why = (
+        f"{facts.show(facts.left)} rows at {facts.per_day:,.0f} a day take {days:,.1f} days at best"
+    )
     if drowning:
         why += f", and {facts.added_per_day:,.0f} a day are added: it never ends"
-    why += f". Keeping {keep} days leaves {facts.kept.get(keep, 0):,} rows"
+    why += f". Keeping {keep} days leaves {facts.show(facts.kept.get(keep, 0))} rows"
     return [Advice(FLOODED, why, f"{fab} invalidations.truncate --keep-days {keep}")]
 
 
@@ -145,15 +162,16 @@ def keep_days(facts: Facts, limits: Thresholds) -> int:
 def _unknown(facts: Facts, fab: str) -> list[Advice]:
     if not facts.queued or facts.per_day:
         return []
+    queued = facts.show(facts.queued)
     if facts.per_day is None:
-        why = f"how fast {facts.queued:,} queued rows are worked off could not be measured"
+        why = f"how fast {queued} queued rows are worked off could not be measured"
         return [Advice(UNKNOWN, why, f"{fab} invalidations.size --sample 60s --max-seconds 300")]
     if facts.archiver:
-        why = (f"an archiver runs, but nothing of {facts.queued:,} queued rows left and nothing "
-               "was archived in the last day")  # fmt: skip
+        why = (f"an archiver runs, but none of {queued} queued rows left, and nothing was "
+               "archived in the last day")  # fmt: skip
         return [Advice(UNKNOWN, why, f"{fab} invalidations.size --sample 5m")]
     seen = "no archiver runs" if facts.archiver is False else "no archiver is seen"
-    why = (f"{facts.queued:,} rows are queued, {seen}, and nothing was archived in the last day: "
+    why = (f"{queued} rows are queued, {seen}, and nothing was archived in the last day: "
            "is its cron job on?")  # fmt: skip
     return [Advice(UNKNOWN, why, f'{fab} console "core:archive"')]
 
@@ -173,7 +191,7 @@ def _healthy(facts: Facts) -> str:
         return "nothing is queued"
     days = facts.days(facts.queued)
     pace = "" if days is None else f", done in {days:,.1f} days at best"
-    return f"{facts.queued:,} rows are queued{pace}"
+    return f"{facts.show(facts.queued)} rows are queued{pace}"
 
 
 LIMITS = ("rows", "days", "duplicates", "stuck", "uncovered")
