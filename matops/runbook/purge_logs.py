@@ -4,57 +4,27 @@ from __future__ import annotations
 
 import datetime as dt
 import shlex
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from matops.errors import MatopsError, Refused
 from matops.host import jobs as host_jobs
 from matops.matomo.database import Database
 from matops.matomo.site import Site
-from matops.mysql.attempt import Stop
-from matops.mysql.purge import tables
+from matops.mysql.purge import references, tables
+from matops.mysql.purge.actions import Actions, Done
+from matops.mysql.purge.actions import stopped as actions_left
 from matops.mysql.purge.link import Link
 from matops.mysql.purge.run import Purge
-from matops.mysql.purge.summary import Options, Summary
-from matops.mysql.session import Address
+from matops.mysql.purge.summary import Summary
+from matops.mysql.purge.work import Enough, Work
 from matops.runbook import purge_look
-from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step, Track
+from matops.runbook.purge_asked import BEGINNING, Asked, Voices, stopped, told
+from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
 from matops.runbook.there import run_there
 
-Confirm = Callable[[str, str], bool]
-BEGINNING = dt.date(1970, 1, 1)
+VISITS, ACTIONS = "visits", "actions"
 _PATIENCE = 6 * 3600  # seconds for counting on the host
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the operator typed. ``end`` is not included; ``sites`` () = all there are.
-
-    ``options``: makes the run's options, given Matomo's address and the sites there are.
-    ``words``: the same as a command. ``rows``: count the rows of each table, too (a dry run).
-    """
-
-    start: dt.date
-    end: dt.date
-    sites: tuple[int, ...]
-    options: Callable[[Address, list[int]], Options]
-    words: Sequence[str] = ()
-    force: bool = False
-    rows: bool = False
-    bounded: bool = False
-    """--until or --for: what is left then is no failure."""
-
-
-@dataclass
-class Voices:
-    """How the step asks and shows. ``stop`` is asked by signals."""
-
-    confirm: Confirm
-    track: Track
-    write: Say
-    stop: Stop = field(default_factory=Stop)
 
 
 class PurgeLogs(Step):
@@ -74,6 +44,8 @@ class PurgeLogs(Step):
         self.asked, self.voices = asked, voices
         self.found: dict[str, Any] = {}
         self.summary: Optional[Summary] = None
+        self.orphans: Optional[Done] = None
+        self._sent = False
 
     def look(self) -> Look:
         """Counts what would go, and what speaks against it. UsageError, Refused, …"""
@@ -84,13 +56,26 @@ class PurgeLogs(Step):
             why = f"job {running.name} runs since {running.started}"
             return Look([Action("attach to the purge that runs already", why, running.name)])
         self._none_at_work()
+        actions = self._orphans() if self.asked.actions else []
+        if not self.asked.visits:
+            return Look(actions)
         self.found = self._survey()
         if not self.found["visits"]:
-            return Look(because=f"no visits {self.span}", notes=self._notes())
+            return Look(actions, because=f"no visits {self.span}", notes=self._notes())
         self._refuse_pending()
         words = f"{self.found['visits']} visits on {len(self.found['days'])} days, {self.span}"
-        action = Action(f"delete {words}", "raw logs this old are no longer wanted")
-        return Look([action], notes=self._notes())
+        action = Action(f"delete {words}", "raw logs this old are no longer wanted", VISITS)
+        return Look([action, *actions], notes=self._notes())
+
+    def _orphans(self) -> list[Action]:
+        if self.site.host.is_local:
+            refers = purge_look.actions(self.site.docroot)
+        else:
+            refers = self.site.ask("runbook.purge_look:actions", timeout=600)
+        columns = sum(len(names) for names in refers.values())
+        self.say(f"  columns with actions: {columns}, in {', '.join(sorted(refers))}")
+        what = "remove the actions (URLs, titles, …) that nothing refers to any more"
+        return [Action(what, "log_action only ever grows", ACTIONS)]
 
     @property
     def span(self) -> str:
@@ -171,46 +156,78 @@ class PurgeLogs(Step):
 
     def act(self, action: Action) -> None:
         """Asks, then deletes: here, or as a job on the host, or attaches to the job there."""
-        attach = str(action.payload or "")
+        attach = "" if action.payload in (VISITS, ACTIONS) else str(action.payload)
         if not attach and not self._confirmed(action):
             raise Refused(
                 "deleting raw logs was not confirmed",
                 host=self.site.host.name,
                 state="Nothing was deleted",
-                next="add --yes, or type the number of visits when asked",
+                next="add --yes, or type the word when asked",
             )
         if self.site.host.is_local:
-            self._purge()
-            return
-        run_there(self.site, self.name, [*self.asked.words, "--yes"], write=self.voices.write,
-                  fence=self.fence, attach=attach, begin=self.still_ours)  # fmt: skip
+            self._act_here(action.payload == ACTIONS)
+        elif not self._sent:  # one job does it all
+            self._sent = True
+            run_there(self.site, self.name, [*self.asked.words, "--yes"], write=self.voices.write,
+                      fence=self.fence, attach=attach, begin=self.still_ours)  # fmt: skip
 
     def _confirmed(self, action: Action) -> bool:
+        if self._sent:
+            return True
         question = f"{self.site.host.name}: {action.what}. There is no way back."
-        return self.voices.confirm(question, str(self.found["visits"]))
+        word = "actions" if action.payload == ACTIONS else str(self.found["visits"])
+        return self.voices.confirm(question, word)
 
-    def _purge(self) -> None:
+    def _act_here(self, actions: bool) -> None:
         with ExitStack() as stack:
             database = stack.enter_context(Database(self.site.docroot))
             link = stack.enter_context(Link(database.address, database.prefix))
             if link.gap_locks:
                 self.say("  the binary log is by statement: chunks take gap locks")
-            progress = stack.enter_context(
-                self.voices.track(self.name, self.found["visits"], "visits")
-            )
-            purge = Purge(
-                link, tables.look(link.session, database.prefix),
-                self.asked.options(database.address, self.found["all_sites"]), self.voices.stop,
-                say=self.say, add=progress.add, ours=self.still_ours,
-            )  # fmt: skip
-            self.summary = purge.run([int(site) for site in self.found["sites"]])
+            existing = self.found.get("all_sites", [])
+            work = Work(link, self.asked.options(database.address, existing), self.voices.stop,
+                        say=self.say, ours=self.still_ours)  # fmt: skip
+            if actions:
+                self._actions(work, database)
+            else:
+                self._visits(work, database)
+
+    def _visits(self, work: Work, database: Database) -> None:
+        found = tables.look(work.link.session, database.prefix)
+        with self.voices.track(self.name, self.found["visits"], "visits") as progress:
+            work.add = progress.add
+            self.summary = Purge(work, found).run([int(site) for site in self.found["sites"]])
         for line in told(self.summary):
             self.say(f"  {line}")
         if self.voices.stop.reason:
             raise stopped(self.summary, self.voices.stop)
 
+    def _actions(self, work: Work, database: Database) -> None:
+        named = purge_look.named_by_plugins(self.site.docroot)
+        found = references.look(work.link.session, database.prefix, named)
+        orphans = Actions(work, database.table("log_action"), found, self.asked.grace)
+        self.orphans = orphans.done
+        if not work.link.server.process:
+            self.say("  open transactions cannot be seen (no PROCESS): only --grace protects")
+        try:
+            orphans.run()
+        except Enough:
+            if not self.voices.stop.reason:
+                self.say(f"  {work.summary.late}: {actions_left(orphans.done)}")
+                return
+            error = MatopsError(f"stopped: {self.voices.stop.reason}",
+                                state=actions_left(orphans.done), next="run it again")  # fmt: skip
+            error.code = self.voices.stop.code
+            raise error from None
+        done = orphans.done
+        self.say(f"  {done.deleted} of {done.seen} actions are gone, {done.back} were referred to "
+                 f"again and stay, {done.odd} stay as their hash is not their name's")  # fmt: skip
+
     def verify(self) -> Evidence:
         """Counts again."""
+        if not self.asked.visits:
+            facts = self.orphans.data() if self.orphans else {}
+            return Evidence("orphaned actions: looked through", facts)
         if self.site.host.is_local:
             left = purge_look.left(self.site.docroot, **self._where)
         else:
@@ -221,37 +238,12 @@ class PurgeLogs(Step):
                 host=self.site.host.name,
                 next="run logs.purge again: visits with old times were tracked meanwhile",
             )
-        facts = {**self._where, "left": left, **(self.summary.data() if self.summary else {})}
+        facts: dict[str, Any] = {
+            **self._where,
+            "left": left,
+            **(self.summary.data() if self.summary else {}),
+        }
+        if self.orphans:
+            facts["actions"] = self.orphans.data()
         words = f"{left} visits are left for the next run" if left else "no visits left"
         return Evidence(f"{words} {self.span}", facts)
-
-
-def told(summary: Summary) -> list[str]:
-    """What was done, what it left as it is, and what to do about it. Pure."""
-    pace = summary.total / summary.seconds if summary.seconds else 0
-    lines = [
-        f"{summary.visits} visits and {summary.total - summary.visits} rows that belong to them "
-        f"are gone ({pace:.0f} rows/s, {summary.chunks} chunks, the longest "
-        f"{summary.longest:.2f} s, {summary.retries} retries)"
-    ]
-    if summary.late:
-        lines.append(f"{summary.late}: the rest is for the next run")
-    names = sorted(name for name, n in summary.rows.items() if n)
-    if names:
-        lines.append(
-            "the tables' files did not shrink; to give the space back: "
-            f"db.optimize --tables {','.join(names)}"
-        )
-    return lines
-
-
-def stopped(summary: Summary, stop: Stop) -> MatopsError:
-    """The error of a run that was told to stop."""
-    error = MatopsError(
-        f"stopped: {stop.reason}",
-        state=f"{summary.visits} visits with all that belongs to them are gone, "
-        f"{sum(summary.left.values())} are left, none is half deleted",
-        next="run the same again: it goes on with what is left",
-    )
-    error.code = stop.code
-    return error

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Callable, Optional
 
 from matops.matomo.database import Database
 from matops.mysql import server as servers
-from matops.mysql.purge import count, preflight, tables
+from matops.mysql.purge import count, preflight, references, tables
 from matops.mysql.purge.count import Counted
 from matops.mysql.purge.tables import Tables
 
+_EVENT = "getActionReferenceColumnsByTable"
 _SHOWN = 5  # days named in the refusal
 _MOST = 1000  # days looked at for one site
 _UTC = ("UTC", "Etc/UTC", "")
@@ -50,6 +53,26 @@ def survey(
             "pending": pending(db, counted, zones, start, end),
             "deleted_sites": _deleted(db, zones) if not sites else [],
         }
+
+
+def actions(docroot: str) -> dict[str, list[str]]:
+    """``{table: [columns]}`` that may refer to actions. Refused, PrivilegeMissing."""
+    with Database(docroot, timeout=None) as db:
+        preflight.check_actions(db.session, servers.look(db.session), db.table("log_action"))
+        found = references.look(db.session, db.prefix, named_by_plugins(docroot))
+        return {ref.table: list(ref.columns) for ref in found}
+
+
+def named_by_plugins(docroot: str) -> list[str]:
+    """Every quoted word in the plugins' files that take part in the event in which columns with
+    idactions are named: among them are the names of such columns, whatever they are called."""
+    words: set[str] = set()
+    for path in Path(docroot, "plugins").glob("*/**/*.php"):
+        with contextlib.suppress(OSError):
+            text = path.read_text(errors="replace")
+            if _EVENT in text:
+                words |= set(re.findall(r"""['"](\w{2,64})['"]""", text))
+    return sorted(words)
 
 
 def left(docroot: str, start: str, end: str, sites: Sequence[int] = ()) -> int:

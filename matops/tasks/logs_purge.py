@@ -18,7 +18,8 @@ from matops.report.progress import Progress
 from matops.report.tables import table
 from matops.runbook.delete_logs import parse_range
 from matops.runbook.engine import run_steps
-from matops.runbook.purge_logs import BEGINNING, Asked, PurgeLogs, Voices
+from matops.runbook.purge_asked import BEGINNING, Asked, Voices
+from matops.runbook.purge_logs import PurgeLogs
 from matops.runbook.there import run_there
 from matops.tasks.db_optimize import stop_on_signals
 from matops.tasks.desk import CHANGING, YES_HELP, Desk, confirmer, is_remote, operation
@@ -30,6 +31,8 @@ FLAGS = {
     "older-than": "instead of --dates: everything that ended so many days ago or earlier: 180d",
     "idsite": "only these sites (numbers, with commas); all that exist when left out",
     "force": "also where reports of these days wait to be built anew from the raw logs",
+    "actions": "also remove actions (URLs, titles) that nothing refers to; alone, or after a purge",
+    "grace": "with --actions: longer than any request of a tracker and any bulk import's takes",
     "until": "begin no chunk after: 05:30 (the host's zone), 05:30Z; the rest is for the next run",
     "for": "begin no chunk after so long: 6h",
     "replicas": "HOST[:PORT] of replicas to watch, with commas; asked with Matomo's account",
@@ -48,6 +51,8 @@ def purge(
     older_than: str = "",
     idsite: str = "",
     force: bool = False,
+    actions: bool = False,
+    grace: str = "10m",
     until: str = "",
     for_: str = "",
     replicas: str = "",
@@ -98,17 +103,21 @@ def make_step(desk: Desk, site: Site, asked: Asked, yes: bool, stop: Stop) -> Pu
 
 def parse(flags: dict[str, Any]) -> Asked:
     """What was typed. UsageError."""
-    start, end = _dates(flags["dates"], flags["older_than"])
+    only_actions = flags["actions"] and not (flags["dates"] or flags["older_than"])
+    start, end = (BEGINNING, BEGINNING) if only_actions else _dates(flags)
     sites = tuple(dict.fromkeys(_site(part) for part in flags["idsite"].split(",") if part.strip()))
     if flags["idsite"] and not sites:
         raise UsageError(f"--idsite: '{flags['idsite']}' names no site")
     return Asked(
         start, end, sites, _options(flags, start, end, sites), _words(flags, start, end),
         force=flags["force"], rows=flags["dry_run"], bounded=bool(flags["until"] or flags["for_"]),
+        visits=not only_actions, actions=flags["actions"],
+        grace=parse_duration(flags["grace"], "--grace"),
     )  # fmt: skip
 
 
-def _dates(dates: str, older_than: str) -> tuple[dt.date, dt.date]:
+def _dates(flags: dict[str, Any]) -> tuple[dt.date, dt.date]:
+    dates, older_than = flags["dates"], flags["older_than"]
     if dates and older_than:
         raise UsageError("--dates and --older-than: give one of them")
     if older_than:
@@ -117,7 +126,7 @@ def _dates(dates: str, older_than: str) -> tuple[dt.date, dt.date]:
             raise UsageError(f"--older-than: '{older_than}' is less than a day; write 180d")
         return BEGINNING, utc_now().date() - dt.timedelta(days=days)
     if not dates:
-        raise UsageError("--dates FROM,TO is missing; or --older-than 180d")
+        raise UsageError("--dates FROM,TO is missing; or --older-than 180d, or --actions alone")
     return parse_range(dates)
 
 
@@ -147,7 +156,8 @@ def _options(
 
 def _words(flags: dict[str, Any], start: dt.date, end: dt.date) -> list[str]:
     """The same as a command for the host: the dates are settled here. Pure."""
-    found = [NAME, "--dates", f"{start},{end}"]
+    found = [NAME, *(["--dates", f"{start},{end}"] if start < end else [])]
+    found += ["--actions", "--grace", flags["grace"]] if flags["actions"] else []
     for key in ("idsite", "until", "for_", "replicas", "max_lag", "max_load", "max_history"):
         if flags[key]:
             found += ["--" + key.strip("_").replace("_", "-"), flags[key]]

@@ -15,6 +15,7 @@ from matops.mysql.purge import count, tables
 from matops.mysql.purge.link import Link
 from matops.mysql.purge.run import Purge
 from matops.mysql.purge.summary import Options, Summary
+from matops.mysql.purge.work import Work
 from matops.mysql.session import Address
 from tests.db.servers import Server
 
@@ -194,10 +195,8 @@ def purge(
     with Link(address, prefix) as link:
         found = tables.look(link.session, prefix)
         counted = count.visits(link.session, found, sites, start, end)
-        run = Purge(
-            link, found, Options(start, end, sites, **options), stop or Stop(),
-            say=options.pop("say", print),
-        )  # fmt: skip
+        work = Work(link, Options(start, end, sites, **options), stop or Stop(), say=print)
+        run = Purge(work, found)
         if before:
             before(run)
         return run.run(list(counted.sites))
@@ -209,7 +208,7 @@ def main(words: Sequence[str]) -> None:
     host, port, schema, start, end = words
 
     def tiny(run: Purge) -> None:
-        run.steer.rows, run.steer.target = 20, 0.0001
+        run.work.steer.rows, run.work.steer.target = 20, 0.0001
         print("begun", flush=True)
 
     purge(Address(host=host, port=int(port), user="root", schema=schema), start, end, before=tiny)

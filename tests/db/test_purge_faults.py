@@ -59,7 +59,7 @@ def filled(full: Server) -> Server:
 
 def tiny(run: Purge) -> None:
     """Chunks of a few visits."""
-    run.steer.rows, run.steer.target = 60, 0.0001
+    run.work.steer.rows, run.work.steer.target = 60, 0.0001
 
 
 def test_every_statement_goes_by_the_index_meant_for_it(filled: Server) -> None:
@@ -212,7 +212,7 @@ def test_a_stop_ends_it_between_two_chunks(filled: Server) -> None:
 
     def soon(run: Purge) -> None:
         tiny(run)
-        run._add = lambda visits: stop.ask("Ctrl-C")
+        run.work.add = lambda visits: stop.ask("Ctrl-C")
 
     done = kit.purge(filled.address(schema=SCHEMA), START, END, stop=stop, before=soon)
     assert done.chunks == 1 and done.visits > 0 and sum(done.left.values()) > 0
@@ -229,7 +229,7 @@ def test_load_pauses_it(filled: Server) -> None:
             stop.ask("enough")
 
     def heard(run: Purge) -> None:
-        run._say = say
+        run.work.say = say
 
     done = kit.purge(filled.address(schema=SCHEMA), START, END, stop=stop, before=heard,
                      limits=Limits(None, 0, None))  # fmt: skip

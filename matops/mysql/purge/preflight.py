@@ -19,18 +19,34 @@ _LOOKS = 4  # times to look for Matomo's own deletion: its statements are short
 
 def check(session: Session, server: Server, tables: Tables) -> None:
     """Refused: a read-only server. PrivilegeMissing: with the GRANT to paste. Changes nothing."""
-    if server.read_only:
-        raise Refused(
-            f"the database server {session.address.shown} is read-only (a replica, or a fail-over)",
-            state="Nothing was changed",
-            next="check [database] host in config.ini.php: the purge runs where Matomo writes",
-        )
+    _writable(session, server)
     missing = [name for name in tables.names if not _may(session, name)]
     if missing:
         raise PrivilegeMissing(
             f"this account may not delete from {', '.join(missing)}",
             state="Nothing was changed",
             next=grant(session, "SELECT, DELETE"),
+        )
+
+
+def check_actions(session: Session, server: Server, log_action: str) -> None:
+    """The same for removing actions."""
+    _writable(session, server)
+    for statement in ("purge_actions_may", "purge_may_delete"):
+        if not _may(session, log_action, statement, "idaction"):
+            raise PrivilegeMissing(
+                f"this account may not change and delete rows of {log_action}",
+                state="Nothing was changed",
+                next=grant(session, "SELECT, UPDATE, DELETE"),
+            )
+
+
+def _writable(session: Session, server: Server) -> None:
+    if server.read_only:
+        raise Refused(
+            f"the database server {session.address.shown} is read-only (a replica, or a fail-over)",
+            state="Nothing was changed",
+            next="check [database] host in config.ini.php: the purge runs where Matomo writes",
         )
 
 
@@ -41,9 +57,11 @@ def grant(session: Session, names: str) -> str:
     return f"GRANT {names} ON {schema}.* TO {privileges.account(session)};"
 
 
-def _may(session: Session, table: str, statement: str = "purge_may_delete") -> bool:
+def _may(
+    session: Session, table: str, statement: str = "purge_may_delete", column: str = "idvisit"
+) -> bool:
     try:
-        session.rows(statement, table=table, column="idvisit")
+        session.rows(statement, table=table, column=column)
     except DatabaseError as error:
         if error.number in _DENIED:
             return False

@@ -11,51 +11,26 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from typing import Callable, Optional
+from typing import Optional
 
 from matops.errors import MatopsError
-from matops.mysql import throttle
-from matops.mysql.attempt import Stop
 from matops.mysql.purge import chunk as piece
 from matops.mysql.purge import count
 from matops.mysql.purge.chunk import Chunk, Place
-from matops.mysql.purge.link import RETRY, Link
-from matops.mysql.purge.steer import Steer
-from matops.mysql.purge.summary import Options, Summary
+from matops.mysql.purge.summary import Summary
 from matops.mysql.purge.tables import Table, Tables
-from matops.mysql.session import ConnectionCut, DatabaseError, NotReachable
-from matops.units import show_duration
+from matops.mysql.purge.work import Enough, Work
 
 BEGIN = "1000-01-01 00:00:00"
 ROUNDS = 3  # visits may be tracked late, with a time that lies in the range
-_BLOCKED = 600.0  # seconds that one chunk may be refused its locks
-_OURS_EVERY = 10.0  # seconds between two looks whether the installation's lock is still ours
-
-
-class Enough(Exception):
-    """Told to stop, or the window is over: the chunk under work has ended."""
 
 
 class Purge:
-    """Runs once. ``say`` gets lines, ``add`` the visits done, ``ours`` raises where the
-    installation's lock was lost."""
+    """Runs once, with what ``work`` has around each piece."""
 
-    def __init__(
-        self,
-        link: Link,
-        tables: Tables,
-        options: Options,
-        stop: Stop,
-        *,
-        say: Callable[[str], object] = lambda line: None,
-        add: Callable[[int], object] = lambda visits: None,
-        ours: Callable[[], object] = lambda: None,
-    ) -> None:
-        self.link, self.tables, self.options, self.stop = link, tables, options, stop
-        self.summary = Summary()
-        self.steer = Steer()
-        self._say, self._add, self._ours = say, add, ours
-        self._looked = self._asked = 0.0
+    def __init__(self, work: Work, tables: Tables) -> None:
+        self.work, self.tables = work, tables
+        self.link, self.options, self.summary = work.link, work.options, work.summary
 
     def run(self, sites: Sequence[int]) -> Summary:
         """Deletes what ``options`` says of ``sites`` (those that have visits there).
@@ -88,13 +63,13 @@ class Purge:
         place: Place = (BEGIN, 0)
         more = True
         while more:
-            self.between()
+            self.work.between()
             chunk = self._chunk(site, place)
             place, more = chunk.place, chunk.more
             if chunk.ids:
                 self.summary.add(chunk, self.tables.visit)
-                self.steer.after(chunk.seconds, chunk.total, len(chunk.ids))
-                self._add(len(chunk.ids))
+                self.work.steer.after(chunk.seconds, chunk.total, len(chunk.ids))
+                self.work.add(len(chunk.ids))
 
     def _chunk(self, site: int, place: Place) -> Chunk:
         start, end, last = self.options.start, self.options.end, Chunk(place)
@@ -102,31 +77,31 @@ class Purge:
         def attempt() -> None:
             nonlocal last
             last = Chunk(place)
-            piece.run(self.link.session, self.tables, site, end, start, last, self.steer)
+            piece.run(self.link.session, self.tables, site, end, start, last, self.work.steer)
 
         def happened() -> bool:
             return bool(self.link.settle(self.tables.visit, last.ids))
 
-        self.insist(attempt, happened)
+        self.work.insist(attempt, happened)
         return last
 
     def _slow(self, table: Table, sites: Sequence[int]) -> None:
         """Goes through a table without an index once: chunks of its own key, before the visits."""
-        self._say(f"{table.name}: {table.how}")
+        self.work.say(f"{table.name}: {table.how}")
         size, low = 2000, 0
         bounds = self.link.session.rows("key_range", key=table.pk, table=table.name)[0]
         if bounds["low"] is None or not sites:
             return
         low, last = int(bounds["low"]), int(bounds["high"])
         while low <= last:
-            self.between()
+            self.work.between()
             began, high = time.monotonic(), self._key_after(table, low, size)
             deleted = self._slow_part(table, low, high, sites)
             self.summary.rows[table.name] += deleted
             seconds = time.monotonic() - began
             self.summary.longest = max(self.summary.longest, seconds)
             size = int(
-                min(max(size * min(max(self.steer.target / seconds, 0.4), 1.5), 100), 200_000)
+                min(max(size * min(max(self.work.steer.target / seconds, 0.4), 1.5), 100), 200_000)
             )
             low = high
 
@@ -137,7 +112,7 @@ class Purge:
             names = {"pk": table.pk, "table": table.name}
             found.append(self.link.session.value("purge_key_after", (low, size), **names))
 
-        self.insist(read, lambda: False)
+        self.work.insist(read, lambda: False)
         return int(found[-1]) + 1 if found[-1] is not None else low + size
 
     def _slow_part(self, table: Table, low: int, high: int, sites: Sequence[int]) -> int:
@@ -149,99 +124,8 @@ class Purge:
             nonlocal done
             done = self.link.session.execute(name, args, **names)
 
-        self.insist(delete, lambda: False)
+        self.work.insist(delete, lambda: False)
         return done
-
-    # What every piece of work has around it
-
-    def insist(self, attempt: Callable[[], None], happened: Callable[[], bool]) -> None:
-        """Runs a piece until it came about: smaller after a deadlock or a lock wait time-out; after
-        a lost link it looks first (``happened``). Raises what does not pass by itself.
-        """
-        began, tries = time.monotonic(), 0
-        while True:
-            try:
-                attempt()
-                return
-            except (ConnectionCut, NotReachable) as error:
-                self._say(f"the link to the database was lost ({error.what}); looking again")
-                self.link.renew(lambda: bool(self.stop.reason))
-                if happened():
-                    return
-            except DatabaseError as error:
-                self._rollback()
-                if error.number not in RETRY:
-                    raise
-                tries += 1
-                self._held_up(error, tries, time.monotonic() - began)
-
-    def _rollback(self) -> None:
-        with contextlib.suppress(DatabaseError):
-            self.link.session.execute("purge_rollback")
-
-    def _held_up(self, error: DatabaseError, tries: int, seconds: float) -> None:
-        self.summary.retries += 1
-        self.steer.smaller()
-        if tries in (3, 30, 300):
-            self._say(f"somebody holds rows that are to go ({error.number}): trying smaller chunks")
-        if seconds > _BLOCKED:
-            raise MatopsError(
-                f"somebody has held rows that are to go for {show_duration(seconds)} "
-                f"({error.number})",
-                next="db.locks shows who; then run the same again",
-            )
-        self.wait(min(0.1 * 2**tries, 5.0))
-
-    def wait(self, seconds: float) -> None:
-        """Sleeps, unless told to stop: Enough."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            if self.stop.reason:
-                raise Enough
-            time.sleep(min(0.1, max(until - time.monotonic(), 0)))
-
-    def between(self) -> None:
-        """Before each chunk: is this still wanted, still ours, and is there room for it?"""
-        if self.stop.reason:
-            raise Enough
-        left = self.options.window.left
-        if left is not None and left <= 0:
-            self.summary.late = f"the time is over ({self.options.window.shown})"
-            raise Enough
-        now = time.monotonic()
-        if now - self._asked > _OURS_EVERY:
-            self._asked = now
-            self._ours()
-        if now - self._looked > 1.0:
-            self._breathe()
-            self._looked = time.monotonic()
-
-    def _breathe(self) -> None:
-        began, told = time.monotonic(), ""
-        while True:
-            why = self._why_pause()
-            if not why:
-                break
-            if why.split(" ")[0] != told.split(" ")[0]:
-                self._say(f"pausing: {why}")
-                told = why
-            if time.monotonic() - began > self.options.pause:
-                raise MatopsError(
-                    f"paused for too long: {why}", next="run the same again when that is over"
-                )
-            self.wait(1.0)
-        if told:
-            self.summary.paused += time.monotonic() - began
-            self._say(f"going on after {show_duration(time.monotonic() - began)}")
-
-    def _why_pause(self) -> str:
-        load: list[throttle.Load] = []
-
-        def look() -> None:
-            load.append(throttle.look(self.link.session, self.options.replicas))
-
-        self.insist(look, lambda: False)
-        return throttle.why_pause(load[-1], self.options.limits)
 
     def _count_left(self) -> None:
         def look() -> None:
@@ -250,7 +134,7 @@ class Purge:
                 self.options.start, self.options.end,
             )  # fmt: skip
 
-        self.insist(look, lambda: False)
+        self.work.insist(look, lambda: False)
 
     def _told(self, error: MatopsError) -> MatopsError:
         done = f"{self.summary.visits} visits with all that belongs to them are gone"

@@ -120,7 +120,7 @@ def look(session: Session, prefix: str) -> Tables:
     for row in session.rows("purge_tables", (schema, pattern)):
         name = str(row["name"])
         if name.startswith(f"{prefix}log_"):  # LIKE ignores case
-            shapes.append(_shape(session, schema, name, str(row["engine"] or "")))
+            shapes.append(shape_of(session, schema, name, str(row["engine"] or "")))
     return classify(shapes, prefix, schema)
 
 
@@ -185,7 +185,8 @@ def _check_slow(table: Table) -> None:
     )
 
 
-def _shape(session: Session, schema: str, name: str, engine: str) -> Shape:
+def shape_of(session: Session, schema: str, name: str, engine: str) -> Shape:
+    """A table as the schema has it."""
     columns = {
         str(row["name"]): str(row["type"]).lower()
         for row in session.rows("table_columns", (schema, name))
