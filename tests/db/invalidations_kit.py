@@ -16,6 +16,7 @@ from typing import Any, Callable
 
 import pymysql
 
+from matops.mysql import server as facts
 from matops.mysql.invalidations import tools as tools_module
 from matops.mysql.invalidations.tools import Tools
 from matops.mysql.session import Session
@@ -58,12 +59,10 @@ def make(server: Server, schema: str) -> None:
 
 def clean(server: Server, schema: str) -> None:
     """As ``make`` left it, but that the counter goes on."""
-    for name in tables(server, schema):
-        if name not in (TABLE, OPTION, f"{PREFIX}site"):
-            server.sql(f"DROP TABLE {name}", schema)
-    if TABLE not in tables(server, schema):
-        server.sql(QUEUE, schema)
-    server.sql(f"DELETE FROM {TABLE}; DELETE FROM {OPTION}", schema)
+    others = [n for n in tables(server, schema) if n not in (TABLE, OPTION, f"{PREFIX}site")]
+    made = QUEUE.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS")
+    dropped = f"DROP TABLE {', '.join(others)};" if others else ""
+    server.sql(f"{dropped} {made}; DELETE FROM {TABLE}; DELETE FROM {OPTION}", schema)
 
 
 def tables(server: Server, schema: str) -> list[str]:
@@ -108,20 +107,29 @@ def rows(server: Server, schema: str, table: str = TABLE, where: str = "TRUE") -
     return {int(row["id"]): tuple(row.values())[1:] for row in found}
 
 
+_known: dict[int, facts.Server] = {}
+
+
 @contextlib.contextmanager
 def opened(server: Server, schema: str, **options: Any) -> Iterator[Tools]:
     """The tools, as root."""
-    with tools_module.opened(server.address(schema=schema), PREFIX, **options) as found:
+    known = _known.get(server.port)
+    address = server.address(schema=schema, tcp=False)
+    with tools_module.opened(address, PREFIX, known=known, **options) as found:
+        _known[server.port] = found.server
         yield found
 
 
 _CHANGE = re.compile(
-    r"\s*(INSERT|UPDATE|DELETE|CREATE TABLE|ALTER|RENAME|DROP TABLE|START|COMMIT|ROLLBACK)"
+    r"\s*(INSERT|UPDATE|DELETE|CREATE TABLE|ALTER|RENAME|DROP TABLE|COMMIT)"
 )
 
 
 class Dying(Session):
-    """A session whose process is killed (-9) before its n-th changing statement."""
+    """A session whose process is killed (-9) before its n-th changing statement, or COMMIT.
+
+    Before a statement that changes nothing things stand as after the change before it.
+    """
 
     left = 0
 

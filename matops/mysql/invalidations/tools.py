@@ -8,6 +8,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Optional
 
 from matops.errors import Locked, MatopsError, Refused
 from matops.mysql import server as servers
@@ -150,11 +151,13 @@ def opened(
     moved: Callable[[int], None] = nothing,
     patience: float = 60.0,
     make: Callable[..., Session] = Session,
+    known: Optional[Server] = None,
 ) -> Iterator[Tools]:  # fmt: skip
     """The tools, under the server's own lock for this table (GET_LOCK): it ends with the
     connection, so it is never left behind. Locked (75) where another run has it.
 
     ``make`` opens the connection that changes things (a test's may die at a statement).
+    ``known``: the server's facts, where they are known already.
     """
     table = prefix + BASE
     with (
@@ -162,7 +165,9 @@ def opened(
         Session(address, timeout=5) as watch,
     ):
         _take(session, table)
-        server = servers.look(session)
+        server = known or servers.look(session)
+        if session.flavour == "mysql":
+            servers.allowed(session, "statistics_fresh")
         if not _by_statement(server):
             # No gap locks: looking for an id that is not there must not stop the inserters.
             session.execute("transaction_isolation")
@@ -184,7 +189,12 @@ def lock_name(schema: str, table: str) -> str:
 
 def _take(session: Session, table: str) -> None:
     name = lock_name(session.address.schema, table)
-    if int(session.value("user_lock_take", (name,)) or 0) != 1:
+    # The server may need a moment to notice that a killed run's connection is gone.
+    until = time.monotonic() + 2
+    while int(session.value("user_lock_take", (name,)) or 0) != 1:
+        if time.monotonic() < until:
+            time.sleep(0.1)
+            continue
         holder = session.value("user_lock_holder", (name,))
         raise Locked(
             f"another run is at work on {table} (server connection {holder})",
