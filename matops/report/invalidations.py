@@ -61,8 +61,8 @@ def _status(found: dict[str, Any]) -> Iterator[str]:
     rows = [
         ("queued", number(status["queued"], share), ""),
         ("in progress", number(status["fresh"], share), f"started less than {timeout} ago"),
-        ("  too long", number(status["stale"], share), f"recovery time-out {timeout} is over"),
-        ("  no start", number(status["no_start"], share), "no ts_started: never freed by Matomo"),
+        ("… too long", number(status["stale"], share), f"recovery time-out {timeout} is over"),
+        ("… no start", number(status["no_start"], share), "no ts_started: never freed by Matomo"),
     ]  # fmt: skip
     if status["other"]:
         rows.append(("other status", number(status["other"], share), "unknown to Matomo"))

@@ -9,7 +9,7 @@ from matops.mysql.session import DatabaseError
 
 Answer = TypeVar("Answer")
 NO_SUCH_TABLE = 1146
-_PAUSE = 0.2
+PAUSE = 0.2
 """Seconds; two ALTER … RENAME leave the name empty for some milliseconds, RENAME for none."""
 
 
@@ -20,5 +20,5 @@ def once_more(ask: Callable[[], Answer]) -> Answer:
     except DatabaseError as error:
         if error.number != NO_SUCH_TABLE:
             raise
-    time.sleep(_PAUSE)
+    time.sleep(PAUSE)
     return ask()

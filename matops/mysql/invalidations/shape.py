@@ -6,12 +6,13 @@ The table as Matomo makes it: core/Db/Schema/Mysql.php, the same in 5.3.1 and 5.
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass
 from typing import Any, Optional
 
 from matops.errors import MatopsError, Refused
 from matops.mysql import filenames
-from matops.mysql.invalidations.again import once_more
+from matops.mysql.invalidations.again import PAUSE
 from matops.mysql.server import Server, allowed
 from matops.mysql.session import DatabaseError, Session
 
@@ -148,12 +149,21 @@ def look(session: Session, prefix: str, server: Optional[Server] = None) -> Shap
     """
     if session.flavour == "mysql":
         allowed(session, "statistics_fresh")
+    found = _look(session, prefix, server)
+    if found is None or not found.columns or not found.primary:
+        # While tables are being exchanged with two statements there is none for a moment.
+        time.sleep(PAUSE)
+        found = _look(session, prefix, server)
+    if found is None:
+        raise _missing(session, prefix)
+    return found
+
+
+def _look(session: Session, prefix: str, server: Optional[Server]) -> Optional[Shape]:
     name = prefix + BASE
     rows = session.rows("invalidations_shape_table", (name,))
-    # While tables are being exchanged with two statements there may be none for a moment.
-    rows = rows or once_more(lambda: session.rows("invalidations_shape_table", (name,)))
     if not rows:
-        raise _missing(session, prefix)
+        return None
     row = rows[0]
     schema = session.address.schema
     primary, indexes = _indexes(session, schema, name)

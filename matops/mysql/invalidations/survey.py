@@ -32,6 +32,7 @@ SHARES = (0.3, 0.75, 1.0)
 """When the passes over index, rows and duplicates end, as parts of the time given: what one does
 not need the next one has."""
 _LEAST = 16
+_GRACE = 5.0
 
 
 @dataclass
@@ -89,12 +90,13 @@ def _each(parts: Sequence[Part], until: float, weigh: Callable[[Part], int],
           do: Callable[[Part], object]) -> float:  # fmt: skip
     """Does the parts in fair order until the time is up; the share that was done, by weight.
 
-    ``_LEAST`` are done in any case: figures from two or three parts would be a guess.
+    Figures from two or three parts would be a guess: ``_LEAST`` are done, unless that takes
+    ``_GRACE`` seconds more (a server that scans where it should seek: stale statistics).
     """
     done = 0
     total = sum(max(weigh(part), 1) for part in parts)
     for number, part in enumerate(ranges.fair(parts)):
-        if number >= _LEAST and time.monotonic() > until:
+        if time.monotonic() > until + (0 if number >= _LEAST else _GRACE):
             break
         do(part)
         done += max(weigh(part), 1)

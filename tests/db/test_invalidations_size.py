@@ -1,0 +1,394 @@
+"""``invalidations.size`` on both servers: exact, estimated, on a table that is being exchanged."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matops import sqlfile
+from matops.errors import MatopsError, Refused
+from matops.matomo import invalidations_size
+from matops.mysql.invalidations import (
+    in_progress,
+    index_ranges,
+    pace,
+    ranges,
+    shape,
+    survey,
+    uncovered,
+)
+from matops.mysql.invalidations.in_progress import Recovery
+from matops.mysql.invalidations.index_ranges import Span
+from matops.mysql.invalidations.uncovered import Rows
+from matops.mysql.quote import fill
+from matops.mysql.session import Session
+from tests.db import docroot
+from tests.db import invalidations_size_kit as kit
+from tests.db.invalidations_size_kit import MOBILE, PREFIX, RARE, SCHEMA, TABLE
+from tests.db.servers import Server
+from tests.db.test_tasks import SETTINGS, Desk
+
+DAYS = ("2026-01-01", "2026-01-01", 1)
+
+
+@pytest.fixture(scope="module")
+def session(server: Server) -> Iterator[Session]:
+    with kit.make(server) as made:
+        yield made
+    server.sql(f"DROP DATABASE {SCHEMA}")
+
+
+@pytest.fixture(autouse=True)
+def empty(server: Server, session: Session) -> None:
+    server.sql(f"TRUNCATE {TABLE}; DELETE FROM {PREFIX}option", SCHEMA)
+
+
+@pytest.fixture(scope="module")
+def desk(server: Server, session: Session, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    folder = tmp_path_factory.mktemp(server.flavour)
+    root = docroot.make(folder, server.account("reader", SCHEMA))
+    settings = folder / "matops.yaml"
+    settings.write_text(SETTINGS.format(docroot=root, state=folder / "state"))
+    return Desk(server, settings)
+
+
+def look(session: Session, seconds: float = 60, recovery: Recovery = Recovery()) -> Any:  # noqa: B008
+    now = float(session.value("server_time"))
+    table = shape.look(session, PREFIX)
+    return survey.look(session, table, now, recovery=recovery, max_seconds=seconds)
+
+
+def test_shape(server: Server, session: Session) -> None:
+    found = shape.look(session, PREFIX).require()
+    assert found.index and found.has_owner and not found.extra_columns and not found.triggers
+    assert shape.sees_triggers(session) is True
+    with Session(server.account("reader", SCHEMA)) as reader:
+        assert shape.sees_triggers(reader) is False
+        assert not shape.look(reader, PREFIX).why_not()
+    with pytest.raises(MatopsError, match=r"no table other_archive_inv.* There is piwik_archive"):
+        shape.look(session, "other_")
+    server.sql(f"CREATE TABLE {TABLE}_x LIKE {TABLE}; ALTER TABLE {TABLE} ADD extra INT", SCHEMA)
+    server.sql(f"CREATE TRIGGER tr BEFORE INSERT ON {TABLE} FOR EACH ROW SET @a = 1", SCHEMA)
+    try:
+        changed = shape.look(session, PREFIX)
+        assert changed.extra_columns == ("extra",) and changed.triggers == ("tr (before insert)",)
+        assert [one.name for one in changed.beside] == [f"{TABLE}_x"] and not changed.why_not()
+    finally:
+        server.sql(f"DROP TRIGGER tr; ALTER TABLE {TABLE} DROP extra; DROP TABLE {TABLE}_x", SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("definition", "why"),
+    [
+        ("(idinvalidation INT AUTO_INCREMENT PRIMARY KEY)", "has no column idarchive, name"),
+        (f"LIKE {TABLE}; ALTER TABLE bad_archive_invalidations ENGINE=MyISAM", "kept by MyISAM"),
+        (f"LIKE {TABLE}; ALTER TABLE bad_archive_invalidations MODIFY idinvalidation BIGINT",
+         "is not AUTO_INCREMENT"),
+        (f"LIKE {TABLE}; ALTER TABLE bad_archive_invalidations MODIFY date1 INT", "date1 int"),
+        (f"LIKE {TABLE}; ALTER TABLE bad_archive_invalidations DROP PRIMARY KEY, "
+         "ADD PRIMARY KEY (idinvalidation, idsite)", "primary key"),
+    ],
+)  # fmt: skip
+def test_not_the_table_it_should_be(
+    server: Server, session: Session, definition: str, why: str
+) -> None:
+    server.sql(f"CREATE TABLE bad_archive_invalidations {definition}", SCHEMA)
+    try:
+        with pytest.raises(Refused, match=why.replace("(", r"\(")):
+            shape.look(session, "bad_").require()
+    finally:
+        server.sql("DROP TABLE bad_archive_invalidations", SCHEMA)
+
+
+def test_empty(session: Session) -> None:
+    found = look(session)
+    assert (found.total, found.exact, found.rows.queued, found.in_progress.total) == (0, True, 0, 0)
+
+
+def test_all_is_counted(server: Server, session: Session) -> None:
+    today = str(server.sql("SELECT UTC_DATE() AS d")[0]["d"])
+    kit.add(
+        server,
+        (1, *DAYS, "done"), (1, *DAYS, "done"), (1, *DAYS, "done"), (1, *DAYS, MOBILE),
+        (2, "2026-01-01", "2026-01-31", 3, "done.Goals"), (9, *DAYS, "done"),
+        (2, today, today, 1, "done"),
+    )  # fmt: skip
+    kit.add(
+        server,
+        # The same but for one thing each: no duplicate. '' and NULL are the same report.
+        (3, *DAYS, "done", 0, None, "Goals_a", "2026-01-02"),
+        (3, *DAYS, "done", 0, None, "Goals_b", "2026-01-02"),
+        (3, *DAYS, "done", 0, None, "", "2026-01-02"),
+        (3, *DAYS, "done", 0, None, None, None),
+        (3, *DAYS, "done", 1, None, None, "2026-01-02"),
+        (3, *DAYS, "done", 0, None, None, "2999-01-02"),
+        columns="idsite, date1, date2, period, name, status, ts_started, report, ts_invalidated",
+    )
+    found = look(session)
+    assert found.total == 13 and found.exact
+    assert found.index.sites.counts == {1: 4, 2: 2, 9: 1, 3: 6}
+    assert found.index.periods == {1: 12, 3: 1}
+    assert found.index.kept(1) == 1 and found.index.kept(365) == 13
+    assert (found.rows.queued, found.rows.in_progress, found.rows.no_start) == (12, 1, 1)
+    assert found.rows.ages == {1: 7, 7: 3, 9: 1, 0: 1}
+    assert found.rows.oldest == "2026-01-02 00:00:00"
+    assert found.rows.names.counts == {"done": 11, MOBILE: 1, "done.Goals": 1}
+    assert found.rows.reports.counts == {"Goals_a": 1, "Goals_b": 1}
+    assert (found.duplicates.superfluous, found.duplicates.queued) == (4, 12)
+
+
+def test_in_progress_by_age_in_the_servers_zone(server: Server, session: Session) -> None:
+    """ts_started is NOW() of Matomo's sessions: in the server's zone, not in UTC."""
+    server.sql("SET GLOBAL time_zone = '+05:00'")
+    try:
+        server.sql(
+            f"INSERT INTO {TABLE} (idsite, date1, date2, period, name, status, ts_started, "
+            "processing_host, process_id) SELECT 1 + n, '2026-01-01', '2026-01-01', 1, 'done', 1, "
+            "NOW() - INTERVAL n * 2 HOUR, 'archiver1', 77 FROM (SELECT 0 n UNION SELECT 1 UNION "
+            "SELECT 2) x", SCHEMA,
+        )  # fmt: skip
+        server.sql(f"UPDATE {TABLE} SET ts_started = NULL WHERE idsite = 2", SCHEMA)
+        found = look(session, recovery=Recovery(3 * 3600, {3: 5 * 3600})).in_progress
+        assert (found.fresh, found.stale, found.no_start) == (2, 0, 1)
+        ages = sorted(row.age for row in found.rows if row.age is not None)
+        assert ages[0] < 60 and abs(ages[1] - 4 * 3600) < 60
+        alone = in_progress.look(session, TABLE, recovery=Recovery(3 * 3600))
+        assert (alone.fresh, alone.stale, alone.no_start) == (1, 1, 1) and alone.complete
+        assert alone.owners() == {("archiver1", "77"): 1}
+    finally:
+        server.sql("SET GLOBAL time_zone = 'SYSTEM'")
+
+
+def test_estimates_are_fair(
+    server: Server, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit.add_many(server, 20_000)
+    # A hole of ids, as truncate leaves it: ranges must not be empty or huge.
+    server.sql(f"UPDATE {TABLE} SET idinvalidation = idinvalidation + 5000000 "
+               "WHERE idinvalidation % 3 = 0 ORDER BY idinvalidation DESC", SCHEMA)  # fmt: skip
+    monkeypatch.setattr(ranges, "SMALL", 200)
+    monkeypatch.setattr(ranges, "LARGE", 200)
+    monkeypatch.setattr(index_ranges, "ROWS", 300)
+    parts = ranges.plan(session, TABLE)
+    assert len(parts) > 100
+    whole = look(session)
+    assert whole.exact and whole.total == whole.rows.rows == 20_000
+    assert whole.duplicates.superfluous == 1_818
+    short = look(session, seconds=0)
+    assert not short.exact and max(short.index.share, short.rows.share) < 0.3
+    assert 0.7 < short.total / 20_000 < 1.4
+    assert 0.06 < short.duplicates.part < 0.12
+    assert 0.7 < short.rows.scaled(short.rows.queued) / 20_000 < 1.4
+
+
+def plan(session: Session, name: str, values: tuple[Any, ...], **marks: str) -> str:
+    """EXPLAIN FORMAT=JSON of a statement, on one line."""
+    text = sqlfile.load(name, session.flavour)
+    condition, bound = Span((1, "2023-02-01"), (4, "2023-03-01")).condition()
+    text = text.replace("/*span*/", condition)
+    text = fill(text, {"table": TABLE, "index": "index_idsite_dates_period_name", **marks},
+                bound=True)  # fmt: skip
+    if "/*span*/" in sqlfile.load(name, session.flavour):
+        values = (*values, *bound)
+    rows = session.run(f"EXPLAIN FORMAT=JSON {text}", values)
+    return " ".join(str(next(iter(rows[0].values()))).split())
+
+
+def _parts(plan: str) -> list[str]:
+    found = re.search(r'"used_key_parts": \[([^\]]*)\]', plan)
+    return re.findall(r'"(\w+)"', found[1]) if found else []
+
+
+def test_plans(server: Server, session: Session) -> None:
+    """Nothing reads more than it must: ranges of the right index, rows only where they count."""
+    kit.add_many(server, 10_000)
+    if server.flavour == "mysql":
+        session.run("SET SESSION explain_json_format_version = 1")
+    now = float(session.value("server_time"))
+    wide = "index_idsite_dates_period_name"
+    days, times = tuple(survey.reach_days(now)), tuple(survey.age_times(now))
+    covered = plan(session, "invalidations_size_by_site", days)
+    assert '"using_index": true' in covered and f'"key": "{wide}"' in covered
+    assert '"range"' in covered and _parts(covered) == ["idsite", "date1"], covered
+    rows = plan(session, "invalidations_size_rows", (*times, 10, 500))
+    assert '"key": "PRIMARY"' in rows and '"range"' in rows and '"ALL"' not in rows.split("temp")[0]
+    double = plan(session, "invalidations_size_duplicates", ())
+    assert f'"key": "{wide}"' in double and '"range"' in double
+    started = plan(session, "invalidations_in_progress", (10, 500),
+                   host="processing_host", process="process_id")  # fmt: skip
+    assert '"key": "PRIMARY"' in started and '"range"' in started
+    total = plan(session, "invalidations_size_count", ())
+    assert '"using_index": true' in total and f'"key": "{wide}"' in total
+    assert "optimized away" in plan(session, "invalidations_size_newest", ())
+    table = kit.archive(server, "2023_01", *(
+        (n, f"{kind}", 1 + n % 50, "2023-01-01", "2023-01-01", 1, "2023-01-02", 1.0)
+        for n in range(400) for kind in ("done", "nb_visits", "nb_actions")))  # fmt: skip
+    server.sql(f"ANALYZE TABLE {table}", SCHEMA)
+    lately = plan(session, "invalidations_size_archived", ("2026-01-02", "2026-01-01"),
+                  numeric=table)  # fmt: skip
+    assert '"key": "index_period_archived"' in lately and '"using_index": true' in lately
+    flags = plan(session, "invalidations_uncovered_flags", (10, 50), numeric=table)
+    assert flags.count('"key": "index_idsite_dates_period"') == 2 and '"key": "PRIMARY"' in flags
+    server.sql(f"DROP TABLE {table}", SCHEMA)
+
+
+def test_locks_of_others_do_not_hold_it_up(server: Server, session: Session) -> None:
+    kit.add(server, (1, *DAYS, "done"), (2, *DAYS, "done"))
+    holder = server.connect(schema=SCHEMA, autocommit=False)
+    holder.cursor().execute(f"UPDATE {TABLE} SET status = 1 WHERE idsite > 0")
+    try:
+        began = time.monotonic()
+        assert look(session).rows.queued == 2 and time.monotonic() - began < 3
+    finally:
+        holder.close()
+
+
+def test_while_the_table_is_exchanged(server: Server, session: Session) -> None:
+    """Two ALTER … RENAME leave a gap in which there is no table: asked once more."""
+    kit.add_many(server, 3_000)
+    stop, swaps = threading.Event(), [0]
+
+    def swap() -> None:
+        other = server.connect(schema=SCHEMA).cursor()
+        other.execute(f"CREATE TABLE {TABLE}_new LIKE {TABLE}")
+        while not stop.is_set():
+            other.execute(f"RENAME TABLE {TABLE} TO {TABLE}_old")
+            time.sleep(0.05)
+            other.execute(f"RENAME TABLE {TABLE}_old TO {TABLE}")
+            swaps.append(1)
+            time.sleep(0.25)
+        other.execute(f"DROP TABLE {TABLE}_new")
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        while len(swaps) < 4:
+            assert look(session).total == 3_000
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_pace_of_an_archiver_at_work(server: Server, session: Session) -> None:
+    kit.add_many(server, 2_000)
+    table = shape.look(session, PREFIX)
+    began = pace.mark(session, table, count=True)
+    ids = [row["id"] for row in server.sql(
+        f"SELECT idinvalidation AS id FROM {TABLE} ORDER BY 1 LIMIT 40", SCHEMA)]  # fmt: skip
+    kit.add(server, *((1, *DAYS, "done"),) * 7)
+    server.sql(f"DELETE FROM {TABLE} WHERE idinvalidation IN ({','.join(map(str, ids[:30]))})",
+               SCHEMA)  # fmt: skip
+    counted = pace.since(session, table, began, [], 0.0)
+    assert (counted.left, counted.added, counted.how) == (30, 7, pace.COUNTED)
+    bare = pace.Mark(began.at, began.newest, None)
+    watched = pace.since(session, table, bare, ids, began.at)
+    assert (watched.left, watched.added, watched.how) == (30, 7, pace.WATCHED)
+    assert pace.since(session, table, bare, [], 0.0).left is None
+    now = float(session.value("server_time"))
+    stamps = [str(row["t"]) for row in server.sql(
+        "SELECT UTC_TIMESTAMP() - INTERVAL 1 MINUTE AS t UNION ALL "
+        "SELECT UTC_TIMESTAMP() - INTERVAL 3 HOUR UNION ALL "
+        "SELECT UTC_TIMESTAMP() - INTERVAL 3 DAY")]  # fmt: skip
+    made = kit.archive(server, "2022_01", *(
+        (n, name, 1, "2022-01-01", "2022-01-01", 1, stamp, 1.0)
+        for n, stamp in enumerate(stamps) for name in ("done", "nb_visits")))  # fmt: skip
+    assert pace.archived(session, PREFIX, now) == (1, 2)
+    assert pace.archived(session, PREFIX, now, max_seconds=-1) == (None, None)
+    server.sql(f"DROP TABLE {made}", SCHEMA)
+
+
+def test_uncovered(server: Server, session: Session) -> None:
+    first, second = ("2026-01-02", "2026-01-02", 1), ("2026-01-03", "2026-01-03", 1)
+    table = kit.archive(
+        server, "2026_01",
+        (1, "done", 1, *DAYS, "2026-01-02", 4),          # nobody asks for it
+        (2, "done", 1, *first, "2026-01-03", 4),         # replaced by 3
+        (3, "done", 1, *first, "2026-01-04", 1),
+        (4, "done.Goals", 1, *first, "2026-01-03", 4),   # replaced by 3, which has all plugins
+        (5, "done", 1, *second, "2026-01-03", 4),        # a row asks for it
+        (6, "done.Goals", 1, *second, "2026-01-03", 4),  # the same row builds it, too
+        (7, "done", 9, *second, "2026-01-03", 4),        # of a deleted site
+        (8, "done", 2, "2026-01-03", "2026-01-05", 5, "2026-01-03", 4),  # a custom range
+        (9, RARE, 2, *second, "2026-01-03", 6),          # a segment that is built when looked at
+        (10, MOBILE, 2, *second, "2026-01-03", 6),       # nobody asks for it
+        (11, MOBILE, 2, *second, "2026-01-04", 5),       # partial: replaces nothing
+        (12, "nb_visits", 2, *second, "2026-01-04", 4),  # a metric
+        (13, "done", 2, *second, "2026-01-05", 4),       # a row asks for one report only
+    )  # fmt: skip
+    kit.add(server, (1, *second, "done"), (2, *second, RARE))
+    kit.add(server, (2, *second, "done", "Goals_a"),
+            columns="idsite, date1, date2, period, name, report")  # fmt: skip
+    now, gone = uncovered.look(session, PREFIX, Rows(TABLE), Rows(TABLE, "idsite > %s", (1,)))
+    assert (now.total, now.on_request, now.deleted_sites, now.complete) == (3, 1, 1, True)
+    assert set(now.groups) == {(1, 1, "done"), (2, 1, MOBILE), (2, 1, "done")}
+    assert now.sites()[2] == uncovered.Group(2, "2026-01-03", "2026-01-03")
+    assert (gone.total, gone.on_request) == (5, 1)
+    assert gone.sites()[1] == uncovered.Group(3, "2026-01-01", "2026-01-03")
+    late = uncovered.look(session, PREFIX, max_seconds=-1)[0]
+    assert (late.looked, late.of, late.left_out) == (0, 1, [table]) and not late.complete
+    server.sql(f"DROP TABLE {table}", SCHEMA)
+
+
+def test_typed(server: Server, desk: Desk, session: Session) -> None:
+    """With an account that may only read; nothing is left behind anywhere."""
+    kit.add_many(server, 12_000)
+    server.sql(f"UPDATE {TABLE} SET status = 1 WHERE idsite = 5 LIMIT 3", SCHEMA)
+    item = '{"idSites":"all","pluginName":"Goals","report":null}'
+    server.sql(
+        f"""INSERT INTO {PREFIX}option VALUES
+        ('ReArchiveList', 'a:1:{{i:0;s:{len(item)}:"{item}";}}', 0),
+        ('Ab3d_report_to_invalidate_2_2026-01-05_77', '1', 0),
+        ('reportXto_invalidate_2_2026-01-06', '1', 0),
+        ('x_report_to_invalidate_2_2026-01-07_1', '1', 0)""", SCHEMA,
+    )  # fmt: skip
+    text = desk.type("invalidations.size", "--sample", "0s", "--top", "3")
+    for part in ("12,000 rows", "verdict: stuck, then deleted sites, then unknown",
+                 "inv invalidations.reset", "segment 'Mobile'", "2 days of 1 sites",
+                 "2026-01-05 to 2026-01-07", "re-archive plugin Goals of sites all",
+                 "rows of deleted sites: 11,"):  # fmt: skip
+        assert part in text, text
+    crossed = desk.type("invalidations.size", "--sample", "0s", "--json", "--fail-above",
+                        "rows=100,stuck=3,duplicates=5%", code=3)  # fmt: skip
+    body, last = crossed.rstrip().rsplit("\n", 1)
+    assert last.endswith("above its limits: rows 12,000 > 100; duplicates 9.1 % > 5.0 %")
+    found = json.loads(body)
+    assert found["exact"] and found["status"]["no_start"] == 3
+    assert [one["word"] for one in found["verdict"]] == ["stuck", "deleted sites", "unknown"]
+    assert found["duplicates"]["rows"] == 1_089
+    assert not server.sql(f"SELECT * FROM {PREFIX}option WHERE option_name LIKE 'matops%'", SCHEMA)
+    if server.flavour == "mysql":
+        return  # what follows does not depend on the server
+    assert "days unknown" in desk.type("invalidations.size", "--sample", "0s", "--fail-above",
+                                       "rows=20000,days=7", code=4)  # fmt: skip
+    assert "not one of" in desk.type("invalidations.size", "--fail-above", "rowz=1", code=2)
+
+
+def test_prefix_that_is_not_there(server: Server, session: Session, tmp_path: Path) -> None:
+    root = docroot.make(tmp_path, server.account("reader", SCHEMA), prefix="nobody_")
+    with pytest.raises(MatopsError, match="no table nobody_archive_invalidations"):
+        invalidations_size.look(str(root))
+
+
+def test_the_whole_look(server: Server, session: Session, tmp_path: Path) -> None:
+    """An archiver of another host, and a process of this host that is gone."""
+    now = str(server.sql("SELECT NOW() AS t")[0]["t"])
+    kit.add(
+        server,
+        *((1, *DAYS, "done", 1, now, host, "4999999")
+          for host in ("elsewhere", socket.gethostname())),
+        columns="idsite, date1, date2, period, name, status, ts_started, processing_host, "
+        "process_id",
+    )  # fmt: skip
+    root = docroot.make(tmp_path, server.account("reader", SCHEMA))
+    found = json.loads(json.dumps(invalidations_size.look(str(root), sample=0.2)))
+    assert found["archiver"]["elsewhere"][0]["host"] == "elsewhere"
+    assert found["archiver"]["gone"][0]["rows"] == 1 and found["archiver"]["running"] is None
+    assert found["status"]["fresh"] == 2 and found["pace"]["left"] == 0
