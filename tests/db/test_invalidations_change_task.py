@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -13,14 +15,15 @@ from typing import Any, Optional
 import pymysql.connections
 import pytest
 
-from matops.errors import AccessDenied, MatopsError, Refused, UsageError
+from matops.errors import MatopsError, Refused, UsageError
 from matops.host.local import LocalLink
 from matops.host.shell import Host
+from matops.matomo.probes import background
 from matops.matomo.site import Site, open_site
 from matops.mysql.invalidations import swap
 from matops.mysql.invalidations.keep import Rule, parse_only, parse_periods, parse_sites
 from matops.mysql.invalidations.plan import choose
-from matops.mysql.session import Address
+from matops.mysql.session import AccessDenied, Address
 from matops.report.progress import Progress
 from matops.runbook.invalidations_back import DropBackup, Restore
 from matops.runbook.invalidations_rebuild import Call, ClearFlags, Reinvalidate, calls, parse_span
@@ -51,6 +54,10 @@ ROOT = Path(__file__).parent.parent.parent
 MONTH = f"{PREFIX}archive_numeric_2026_01"
 
 
+# An archiver of another test's host would be taken for ours: see no process but our own.
+_ALONE = ["unshare", "--pid", "--fork", "--mount-proc"] if os.geteuid() == 0 else []
+
+
 class Place:
     """A machine with a Matomo on it: steps in this process, or tasks as typed."""
 
@@ -73,10 +80,14 @@ class Place:
         )  # fmt: skip
         path.write_text(f"; <?php exit; ?>\n[database]\n{text}")
 
-    def site(self) -> Site:
-        """The installation, on this very machine."""
+    @functools.cached_property
+    def _site(self) -> Site:
         settings = Settings(docroot=self.root, state_dir=f"{self.folder}/state", php="/bin/true")
         return open_site(Host(LocalLink(), sudo=False), settings)
+
+    def site(self) -> Site:
+        """The installation, on this very machine. Looked at once."""
+        return self._site
 
     def voices(self, yes: bool = True, wait: int = 0) -> Voices:
         """Says yes, or no."""
@@ -93,7 +104,7 @@ class Place:
     def type(self, *words: str, code: int = 0) -> str:
         """A task as typed, without a terminal; what it printed. No traceback, one line of error."""
         done = subprocess.run(
-            [*template.as_nobody(), sys.executable, "-m", "invoke", *words], cwd=ROOT,
+            [*_ALONE, *template.as_nobody(), sys.executable, "-m", "invoke", *words], cwd=ROOT,
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
             env={**os.environ, "MATOPS_CONFIG": str(self.folder / "matops.yaml"), "COLUMNS": "200",
                  "HOME": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"},
@@ -113,11 +124,14 @@ def go(step: QueueStep) -> tuple[Look, Optional[Evidence]]:
 
 
 @pytest.fixture(scope="module")
-def made(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pymysql.connections, "SSL_ENABLED", server.flavour == "mysql")
+def made(server: Server) -> Iterator[Place]:
+    # Not pytest's folder, which nobody else may enter: tasks run as the web user here.
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(background, "processes", lambda: [])
+        if server.flavour == "mariadb":  # MySQL's accounts need TLS
+            patch.setattr(pymysql.connections, "SSL_ENABLED", False)
         make(server, SCHEMA)
-        yield Place(server, tmp_path_factory.mktemp(server.flavour))
+        yield Place(server, Path(folder))
 
 
 @pytest.fixture
@@ -134,6 +148,8 @@ def live(place: Place) -> dict[int, Any]:
 
 
 def test_typed(place: Place) -> None:
+    if place.server.flavour == "mysql":
+        pytest.skip("typed once: what follows is the same in this process, on both")
     every = live(place)
     plan = place.type("invalidations.truncate", "--keep-sites", "1")
     assert "45 go, 15 stay" in plan and "Nothing was changed" in plan and "swapped in" in plan
@@ -143,8 +159,6 @@ def test_typed(place: Place) -> None:
     assert f"invalidations.restore {name}" in done
     assert live(place) == {k: v for k, v in every.items() if v[1] == 1}
     assert name in place.type("invalidations.backups")
-    place.type("invalidations.restore", name, "--yes")
-    assert live(place) == every
     assert "does not exist" in place.type("invalidations.truncate", "--keep-sites", "7", code=2)
 
 
@@ -374,10 +388,10 @@ def test_refusals(place: Place) -> None:
         refused(place, "not InnoDB")
     with having(
         place,
-        f"ALTER TABLE {TABLE} ADD x INT, DROP COLUMN report",
-        f"ALTER TABLE {TABLE} DROP COLUMN x, ADD report VARCHAR(255) NULL AFTER status",
+        f"ALTER TABLE {TABLE} DROP COLUMN ts_invalidated",
+        f"ALTER TABLE {TABLE} ADD ts_invalidated DATETIME NULL AFTER period",
     ):
-        refused(place, "not Matomo's archive_invalidations: .* has no column report")
+        refused(place, "not Matomo's archive_invalidations: .* has no column ts_invalidated")
     place.connect_as(place.server.account("matomo", SCHEMA))
     with having(place, "SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0"):
         refused(place, "is read-only")

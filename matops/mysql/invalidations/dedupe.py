@@ -39,7 +39,7 @@ class Slice:
 
 def slices(session: Session, table: str) -> Iterator[Slice]:
     """The whole table, by site and first day. Reads the index once, in pages."""
-    site, day = -1, "0000-00-00"
+    site, day = -1, "1000-01-01"
     held: Optional[Slice] = None
     while True:
         rows = session.rows("invalidations_days", (site, site, day, _PAGE), table=table)
