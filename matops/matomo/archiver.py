@@ -29,7 +29,7 @@ _KINDS = (
 )
 _CONSOLE = re.compile(r"(/\S*)/(?:console|misc/cron/archive\.(?:php|sh))\b")
 _NOT_IT = re.compile(
-    r"^(?:\S*/)?(?:sudo|[ef]?grep|pgrep|ssh|vim?|nano|less|tail|ps)\s"
+    r"^(?:\S*/)?(?:sudo|su|runuser|[ef]?grep|pgrep|ssh|vim?|nano|less|tail|ps)\s"
     r"|\bmatops-\w+\.pyz\b|\binvoke\b"
 )
 

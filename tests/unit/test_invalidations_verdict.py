@@ -161,6 +161,7 @@ def test_names() -> None:
         ("php /m/console scheduled-tasks:run", archiver.TASKS),
         ("vim /root/core:archive", ""),
         ("sudo -u www-data php console core:archive", ""),
+        ("su -s /bin/sh www-data -c php console core:archive", ""),
         ("pgrep -f core:archive", ""),
         ("python3 /var/lib/matops/agent/matops-0123456789abcdef.pyz console core:archive", ""),
         ("php console queuedtracking:process", ""),
