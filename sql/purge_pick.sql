@@ -1,10 +1,9 @@
--- Takes the next visits of one site in [from, to), in the order of the index, behind the last one
+-- Reads the next visits of one site in [from, to), in the order of the index, behind the last one
 -- taken (its time and idvisit): what was deleted before is not walked over again.
--- Cost: so many entries of the index (idsite, visit_last_action_time) and their rows.
--- Locks: those visits (X), until the chunk's end: a visit that moves on meanwhile is not lost.
+-- Cost: so many entries of the index (idsite, visit_last_action_time) and their rows. Locks: none.
 SELECT idvisit, visit_last_action_time AS time, {{weight}} AS weight
   FROM {{log_visit}} FORCE INDEX ({{time_index}})
  WHERE idsite = %s AND visit_last_action_time >= %s AND visit_last_action_time < %s
    AND NOT (visit_last_action_time = %s AND idvisit <= %s)
  ORDER BY visit_last_action_time, idvisit
- LIMIT %s FOR UPDATE
+ LIMIT %s

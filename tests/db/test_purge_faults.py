@@ -72,7 +72,7 @@ def test_every_statement_goes_by_the_index_meant_for_it(filled: Server) -> None:
         (plan,) = plans(session, "purge_pick", pick, with_time)
         assert (plan["key"], plan["type"]) == (found.time_index, "range")
         assert "filesort" not in (plan["Extra"] or "")
-        (plan,) = plans(session, "purge_visits", (ids,), visit)
+        (plan,) = plans(session, "purge_visits", (ids, 1, START, END), visit)
         assert (plan["key"], plan["type"]) == ("PRIMARY", "range")
         assert len(found.quick) == 5
         for table in found.quick:
@@ -125,6 +125,31 @@ def test_a_lock_somebody_holds_makes_it_smaller_not_fail(
     holder.close()
     assert done.retries >= 1 and done.left == {}
     assert kit.picture(filled, SCHEMA) == kit.expected(before, START, END, (1, 2, 3))
+
+
+def test_a_visit_that_moves_on_meanwhile_is_kept_with_all_its_rows(
+    filled: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tracker's request between the reading of a chunk and its deletion."""
+    before = kit.picture(filled, SCHEMA)
+    moved, whole = [0], Session.execute
+
+    def execute(self: Session, name: str, *args: Any, **names: str) -> int:
+        if name == "purge_begin" and not moved[0]:
+            moved[0] = 90
+            filled.sql(f"UPDATE {kit.PREFIX}log_visit SET visit_last_action_time = NOW()"
+                       " WHERE idvisit = 90", schema=SCHEMA)  # fmt: skip
+        return whole(self, name, *args, **names)
+
+    assert any(row[0] == 90 and START < str(row[3]) < END for row in before["log_visit"])
+    monkeypatch.setattr(Session, "execute", execute)
+    site = next(row[1] for row in before["log_visit"] if row[0] == 90)
+    done = kit.purge(filled.address(schema=SCHEMA), START, END, (site,))
+    before = {name: before[name] if name != "log_visit" else
+              {row for row in before[name] if row[0] != 90} for name in before}  # fmt: skip
+    after = kit.picture(filled, SCHEMA)
+    after["log_visit"] = {row for row in after["log_visit"] if row[0] != 90}
+    assert done.retries == 1 and after == kit.expected(before, START, END, (site,))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -7,12 +7,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from matops.mysql.purge.link import MOVED
 from matops.mysql.purge.steer import Steer
 from matops.mysql.purge.tables import VISIT, Table, Tables
-from matops.mysql.session import Session
+from matops.mysql.session import DatabaseError, Session
 
 Place = tuple[str, int]
 """(visit_last_action_time, idvisit) of the last visit taken: where the next chunk begins."""
+What = tuple[list[int], int, str, str]
+"""The visits, their site, and the range of time that they must lie in still."""
 
 
 @dataclass
@@ -40,7 +43,6 @@ def run(
     Raises DatabaseError with the transaction still open.
     """
     began = time.monotonic()
-    session.execute("purge_begin")
     found = session.rows(
         "purge_pick",
         (site, max(start, chunk.place[0]), end, *chunk.place, steer.visits),
@@ -49,23 +51,34 @@ def run(
     weights = [int(row["weight"] or 0) if tables.weight else 0 for row in found]
     taken = found[: steer.cut(weights)]
     chunk.more = len(taken) < len(found) or len(found) == steer.visits
-    if taken:
-        chunk.ids = [int(row["idvisit"]) for row in taken]
-        chunk.place = _place(taken[-1])
-        _delete(session, tables, sorted(chunk.ids), chunk.rows)
+    if not taken:
+        return
+    chunk.ids = sorted(int(row["idvisit"]) for row in taken)
+    session.execute("purge_begin")
+    _delete(session, tables, (chunk.ids, site, start, end), chunk.rows)
+    if chunk.rows[tables.visit] < len(chunk.ids):
+        raise Moved("a visit moved on while its chunk was under work")
     session.execute("purge_commit")
+    chunk.place = _place(taken[-1])
     chunk.seconds = time.monotonic() - began
+
+
+class Moved(DatabaseError):
+    """A visit of the chunk got a new action, or is gone: the chunk is undone, and read anew."""
+
+    number = MOVED
 
 
 def _place(row: dict[str, Any]) -> Place:
     return str(row["time"]), int(row["idvisit"])
 
 
-def _delete(session: Session, tables: Tables, ids: list[int], rows: Counter[str]) -> None:
+def _delete(session: Session, tables: Tables, what: What, rows: Counter[str]) -> None:
+    ids = what[0]
     for table in tables.quick:
         statement, names = how(tables, table)
         rows[table.name] += session.execute(statement, (ids,), **names)
-    rows[tables.visit] += session.execute("purge_visits", (ids,), log_visit=tables.visit)
+    rows[tables.visit] += session.execute("purge_visits", what, log_visit=tables.visit)
 
 
 def how(tables: Tables, table: Table) -> tuple[str, dict[str, str]]:

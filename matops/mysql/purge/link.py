@@ -15,7 +15,8 @@ from matops.mysql.session import Address, ConnectionCut, DatabaseError, NotReach
 PATIENCE = 120.0  # seconds that a server may take to come back: a restart
 _LOCK_WAIT = 3  # seconds a chunk waits for somebody's row: then it is tried smaller
 _TIMEOUT = 120  # seconds for one answer
-RETRY = (1205, 1213)
+MOVED = -1  # no server's number: a visit moved on while its chunk was under work
+RETRY = (1205, 1213, MOVED)
 """Lock wait time-out, deadlock: the chunk was undone, and is tried again. On Galera a conflict
 with another node ends as 1213, at the commit, too."""
 
