@@ -18,8 +18,8 @@ from matops.mysql.session import Row, Session
 
 Point = tuple[int, str]
 """(idsite, date1)."""
-ROWS = 50_000
-"""Rows of one span: a statement of about 0.1 s, or of some tenths where rows are read, too."""
+ROWS = 25_000
+"""Rows of one span: a statement of about 0.05 s, or of some tenths where rows are read, too."""
 _POINTS = 4
 """Points for one span: so that spans are about as large as meant."""
 _MOST = 4_000
