@@ -26,6 +26,18 @@ from matops.runbook.there import run_there
 VISITS, ACTIONS = "visits", "actions"
 _PATIENCE = 6 * 3600  # seconds for counting on the host
 
+# Matomo's own command on this installation: another one may be on the same machine.
+_AT_WORK = """
+root=$(readlink -f -- "$1")
+for pid in $(pgrep -f '[c]ore:delete-logs-data'); do
+    at=$(readlink "/proc/$pid/cwd") || { [ -d "/proc/$pid" ] && echo "$pid"; continue; }
+    case "$at" in "$root"|"$1") echo "$pid"; continue;; esac
+    typed=$(tr '\\0' ' ' < "/proc/$pid/cmdline")
+    case "$typed" in *" $root/console "*|*" $1/console "*) echo "$pid";; esac
+done
+true
+"""
+
 
 class PurgeLogs(Step):
     """Visits and all that belongs to them, a chunk in one transaction; verified by counting.
@@ -145,8 +157,10 @@ class PurgeLogs(Step):
             )
 
     def _none_at_work(self) -> None:
-        found = self.site.host.run("pgrep -f '[c]ore:delete-logs-data'", check=False, user=None)
-        if found.code == 0:
+        found = self.site.host.run(
+            _AT_WORK, self.site.docroot, check=False, user=self.site.keeper, what="look for a purge"
+        )
+        if found.text.strip():
             raise Refused(
                 f"a core:delete-logs-data runs already (pid {', '.join(found.text.split())})",
                 host=self.site.host.name,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.conftest import Fab
+from tests.conftest import Fab, one_line
 from tests.sandbox import Sandbox
 
 pytestmark = pytest.mark.sandbox
@@ -121,3 +123,36 @@ def test_the_same_rows_as_the_console_deletes(
         assert "visits of deleted sites stay" in done.out and "site 77" in done.out
         again = fab("logs.purge", "--dates", dates, *more, "--yes")
         assert again.code == 0 and "already done" in again.out
+
+
+def test_refused_stopped_and_run_again(fab: Fab, sandbox: Sandbox, days: list[str]) -> None:
+    """What waits to be archived, what is not confirmed, a stop in the middle (the job's end)."""
+    put_back(sandbox)
+    dates = f"{days[1]},{days[3]}"
+    sandbox.sql(
+        "INSERT INTO matomo.matomo_archive_invalidations (name,idsite,date1,date2,period,"
+        f"ts_invalidated,status) VALUES ('done',1,'{days[2]}','{days[2]}',1,NOW(),0)"
+    )
+    before = picture(sandbox)
+    pending = fab("logs.purge", "--dates", dates, "--yes")
+    assert pending.code == 3 and f"site 1: {days[2]}" in one_line(pending)
+    assert "not confirmed" in one_line(fab("logs.purge", "--dates", dates, "--force"))
+    assert picture(sandbox) == before
+    lock = (f"SET autocommit = 0; SELECT idvisit FROM matomo.matomo_log_visit WHERE idsite = 2 AND"
+            f" visit_last_action_time >= '{days[1]}' FOR UPDATE; SELECT SLEEP(600)")  # fmt: skip
+    with ThreadPoolExecutor() as pool:
+        pool.submit(sandbox.exec, "mariadb", "-e", lock, check=False)
+        running = pool.submit(fab, "logs.purge", "--dates", dates, "--yes", "--force")
+        until = time.monotonic() + 30
+        while len(picture(sandbox)["log_visit"]) == len(before["log_visit"]):
+            assert time.monotonic() < until and not running.done()
+            time.sleep(0.1)
+        stopped = fab("jobs.stop", "last")
+        assert stopped.code == 0, stopped.all
+        ended = running.result()
+        for row in sandbox.sql("SELECT id FROM information_schema.processlist"
+                               " WHERE info = 'SELECT SLEEP(600)'"):  # fmt: skip
+            sandbox.sql(f"KILL {row[0]}")
+    assert ended.code == 4 and "none is half deleted" in ended.out, ended.all
+    again = fab("logs.purge", "--dates", dates, "--yes", "--force")
+    assert again.code == 0 and "no visits left" in again.out, again.all
