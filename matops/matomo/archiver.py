@@ -8,6 +8,7 @@ looked at from here, and that is said, not guessed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -27,7 +28,7 @@ _KINDS = (
     (CHILD, re.compile(r"CoreAdminHome\.archiveReports|\btrigger=archivephp\b")),
     (TASKS, re.compile(r"\bscheduled-tasks:run\b|\bcore:run-scheduled-tasks\b")),
 )
-_CONSOLE = re.compile(r"(/\S*)/(?:console|misc/cron/archive\.(?:php|sh))\b")
+_CONSOLE = re.compile(r"(?:^|[\s'\"=])([^\s'\"=]*?)(?:console|archive\.(?:php|sh))(?=[\s'\"]|$)")
 _NOT_IT = re.compile(
     r"^(?:\S*/)?(?:sudo|su|runuser|[ef]?grep|pgrep|ssh|vim?|nano|less|tail|ps)\s"
     r"|\bmatops-\w+\.pyz\b|\binvoke\b"
@@ -152,8 +153,7 @@ def look(
 def of_this(seen: Sequence[Mapping[str, Any]], docroot: str) -> list[Process]:
     """Those of the running commands that archive this installation.
 
-    One whose command names another docroot is left out; one that names none is taken unless
-    its current folder (where we may see it) says that it is another's.
+    A shell that changes to the docroot first is not seen as ours; its php is.
     """
     found = []
     for one in seen:
@@ -172,17 +172,29 @@ def kind_of(line: str) -> str:
 
 
 def _is_other(line: str, pid: int, docroot: str) -> bool:
-    ours = os.path.realpath(docroot)
+    """True where the command's console surely is another installation's.
+
+    Compared by inode, through the process's own root: containers, and other docroots of this
+    host, may well have the same path. What cannot be looked at is taken for ours.
+    """
     named = _CONSOLE.search(line)
-    if named:
-        folder = os.path.realpath(named[1])
-        return folder != ours and folder != os.path.join(ours, "misc", "cron")
+    folder = named[1] if named else ""
     try:
-        folder = os.path.realpath(os.readlink(f"/proc/{pid}/cwd"))
+        base = f"/proc/{pid}/root" if folder.startswith("/") else f"/proc/{pid}/cwd/"
+        seen = os.stat(base + folder)
     except OSError:
-        return False
-    # The console may be called from anywhere in its tree; from elsewhere it needs a path.
-    return os.path.exists(os.path.join(folder, "console")) and folder != ours
+        return folder.startswith("/") and os.path.realpath(folder) not in _ours(docroot)
+    for ours in _ours(docroot):
+        with contextlib.suppress(OSError):
+            if os.path.samestat(seen, os.stat(ours)):
+                return False
+    return True
+
+
+def _ours(docroot: str) -> tuple[str, str]:
+    """Where console and the old archive.php are."""
+    real = os.path.realpath(docroot)
+    return real, os.path.join(real, "misc", "cron")
 
 
 def _statements(session: Session) -> list[Statement]:

@@ -127,14 +127,11 @@ def _table(table: Shape) -> dict[str, Any]:
 
 def _status(found: Survey, timeout: int) -> dict[str, Any]:
     rows, running = found.rows, found.in_progress
-
-    def whole(number: int) -> int:
-        return rows.scaled(number)
-
+    # Rows in progress are few: what a part of the table has of them tells nothing of the rest.
     return {
-        "queued": whole(rows.queued), "in_progress": whole(rows.in_progress),
-        "fresh": whole(running.fresh), "stale": whole(running.stale),
-        "no_start": whole(running.no_start), "other": whole(rows.strange),
+        "queued": rows.scaled(rows.queued), "in_progress": rows.in_progress,
+        "fresh": running.fresh, "stale": running.stale,
+        "no_start": running.no_start, "other": rows.scaled(rows.strange),
         "recovery_seconds": timeout, "rows": _shown(running),
     }  # fmt: skip
 
@@ -146,13 +143,15 @@ def _shown(running: InProgress) -> list[dict[str, Any]]:
 
 def _by_site(found: Survey, sites: set[int], top: int) -> dict[str, Any]:
     counts, scaled = found.index.sites, found.index.scaled
-    first, others = counts.top(top)
+    listed = [(s, scaled(n)) for s, n in counts.top(top)[0] if scaled(n) >= found.index.least]
+    all_rows = scaled(sum(counts.counts.values()) + counts.others)
     gone = scaled(sum(n for site, n in counts.counts.items() if site not in sites))
     return {
-        "number": len(counts.counts), "deleted_rows": gone, "others": scaled(others),
-        "top": [{"idsite": site, "rows": scaled(number),
-                 "deleted": site not in sites} for site, number in first],
-    }  # fmt: skip
+        "number": len(counts.counts) if found.index.share >= 1 else None,
+        "deleted_rows": gone,
+        "others": max(all_rows - sum(n for _, n in listed), 0),
+        "top": [{"idsite": s, "rows": rows, "deleted": s not in sites} for s, rows in listed],
+    }
 
 
 def _by_name(found: Survey, known: segments.Segments, top: int) -> dict[str, Any]:

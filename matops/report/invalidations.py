@@ -58,12 +58,13 @@ def _head(found: dict[str, Any]) -> str:
 def _status(found: dict[str, Any]) -> Iterator[str]:
     status, share = found["status"], found["share"]["rows"]
     timeout = show_duration(status["recovery_seconds"])
+    seen = "" if share >= 1 else " seen"
     rows = [
         ("queued", number(status["queued"], share), ""),
-        ("in progress", number(status["fresh"], share), f"started less than {timeout} ago"),
-        ("… too long", number(status["stale"], share), f"recovery time-out {timeout} is over"),
-        ("… no start", number(status["no_start"], share), "no ts_started: never freed by Matomo"),
-    ]  # fmt: skip
+        ("in progress", f"{status['fresh']:,}{seen}", f"started less than {timeout} ago"),
+        ("… too long", f"{status['stale']:,}{seen}", f"recovery time-out {timeout} is over"),
+        ("… no start", f"{status['no_start']:,}{seen}", "no ts_started: never freed by Matomo"),
+    ]
     if status["other"]:
         rows.append(("other status", number(status["other"], share), "unknown to Matomo"))
     yield table(("status", "rows", ""), rows)
@@ -82,8 +83,8 @@ def _sites(found: dict[str, Any]) -> str:
         for one in sites["top"]
     ]  # fmt: skip
     if sites["others"]:
-        others = sites["number"] - len(sites["top"])
-        rows.append((f"{others:,} others", number(sites["others"], share),
+        others = "" if sites["number"] is None else f"{sites['number'] - len(sites['top']):,} "
+        rows.append((f"{others}others", number(sites["others"], share),
                      _part(sites["others"], found["rows"]), ""))  # fmt: skip
     return table(("site", "rows", "share", ""), rows)
 

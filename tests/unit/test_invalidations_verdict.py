@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from matops.errors import UsageError
 from matops.matomo import archiver
 from matops.matomo.archiver import Archiver, Owner, Process
 from matops.mysql.invalidations import index_ranges, ranges, refill, segments, verdict
-from matops.mysql.invalidations.index_ranges import Span
+from matops.mysql.invalidations.index_ranges import Sampled, Span
 from matops.mysql.invalidations.pace import Pace
 from matops.mysql.invalidations.tally import Bounded, IndexTally
 from matops.mysql.invalidations.verdict import Facts, Thresholds, judge
@@ -98,10 +101,13 @@ def test_order_is_fair_and_complete() -> None:
 def test_spans_cover_everything_once() -> None:
     cuts = [(2, "2026-01-05"), (2, "2026-02-01"), (9, "2025-01-01"), (2, "2026-01-05")]
     spans = index_ranges.between(cuts)
+    points = [Sampled(s, d, d, 1, 1) for s, d in cuts]
+    assert index_ranges.spans(points, 10**9)[1:] == spans[1:]
+    assert index_ranges.spans([], 5) == [Span()]
     assert spans[0] == Span(None, (2, "2026-01-05")) and spans[-1].high is None
     assert len(spans) == 4
-    points = [(s, d) for s in (1, 2, 5, 9, 10) for d in ("2025-01-01", "2026-01-05", "2026-01-31")]
-    assert all(sum(_within(span, point) for span in spans) == 1 for point in points)
+    places = [(s, d) for s in (1, 2, 5, 9, 10) for d in ("2025-01-01", "2026-01-05", "2026-01-31")]
+    assert all(sum(_within(span, point) for span in spans) == 1 for point in places)
     assert Span().condition() == ("((TRUE))", ())
     assert spans[1].condition()[0] == "(idsite = %s AND date1 >= %s AND date1 < %s)"
 
@@ -123,8 +129,8 @@ def test_counts_are_bounded() -> None:
         counts.add(key, 10)
     assert counts.counts == {1: 20, 2: 10} and counts.others == 20
     assert counts.top(1) == ([(1, 20)], 30)
-    tally = IndexTally(rows=100, reaches={1: 10, 7: 20, 99999: 70}, share=0.25)
-    assert (tally.total, tally.kept(1), tally.kept(7)) == (400, 40, 120)
+    tally = IndexTally(rows=100, reaches={1: 10, 7: 20, 99999: 70}, share=0.25, factor=4.0)
+    assert (tally.scaled(25), tally.kept(1), tally.kept(7)) == (100, 40, 120)
 
 
 def test_the_list_of_reports_to_build_anew() -> None:
@@ -171,7 +177,17 @@ def test_archiving_processes(line: str, kind: str) -> None:
     assert archiver.kind_of(line) == kind
 
 
-def test_another_installations_archiver_is_not_ours(tmp_path: object) -> None:
+def test_another_installations_archiver_is_not_ours(tmp_path: Path) -> None:
+    for name in ("ours", "other"):
+        (tmp_path / name).mkdir()
+    # By path where the process cannot be looked at; by its current folder where it can.
+    with subprocess.Popen(["sleep", "30"], cwd=tmp_path / "ours") as child:
+        seen = [{"pid": child.pid, "user": "w", "seconds": 1, "line": "php console core:archive"}]
+        assert len(archiver.of_this(seen, str(tmp_path / "ours"))) == 1
+        assert not archiver.of_this(seen, str(tmp_path / "other"))
+        seen[0]["line"] = f"php {tmp_path}/other/console core:archive"
+        assert not archiver.of_this(seen, str(tmp_path / "ours"))
+        child.kill()
     seen = [{"pid": 0, "user": "w", "seconds": 1, "line": f"php {d}/console core:archive"}
             for d in ("/srv/a", "/srv/b")]  # fmt: skip
     assert [p.line for p in archiver.of_this(seen, "/srv/a")] == ["php /srv/a/console core:archive"]

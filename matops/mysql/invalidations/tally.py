@@ -21,6 +21,10 @@ KEEP_DAYS = (1, 2, 7, 14, 30, 60, 90, 365)
 """For how many days back it is known how many rows ``truncate --keep-days`` would leave."""
 
 
+NEVER = 99999
+"""In place of N for a row that reaches into none of them (as in the statement)."""
+
+
 class Bounded(Generic[Key]):
     """Counts by key; keys that came when there were ``most`` already are one: ``others``."""
 
@@ -44,7 +48,11 @@ class Bounded(Generic[Key]):
 
 @dataclass
 class IndexTally:
-    """From the index (idsite, date1, period) alone. ``share``: of the table, 1.0 = all of it."""
+    """From the index (idsite, date1, period) alone. ``share``: of the table, 1.0 = all of it.
+
+    A part of the index is whole sites: it tells how many rows there are, but not whose. So where
+    ``share`` is less, the groups are those of an even sample of rows, each times ``factor``.
+    """
 
     rows: int = 0
     sites: Bounded[int] = field(default_factory=lambda: Bounded(MOST_SITES))
@@ -52,16 +60,14 @@ class IndexTally:
     reaches: dict[int, int] = field(default_factory=dict)
     """The least N of ``KEEP_DAYS`` whose days the row's period reaches into → rows."""
     share: float = 1.0
+    factor: float = 1.0
+    least: int = 0
+    """Rows: a site that is estimated to have fewer is not worth naming."""
     seconds: float = 0.0
 
-    @property
-    def total(self) -> int:
-        """Rows of the whole table: counted, or estimated from the share that was."""
-        return self.rows if self.share >= 1 else round(self.rows / max(self.share, 1e-9))
-
     def scaled(self, number: int) -> int:
-        """A count of this tally, for the whole table."""
-        return number if self.share >= 1 or not self.rows else round(number / self.share)
+        """A count of one of the groups, for the whole table."""
+        return round(number * self.factor)
 
     def kept(self, days: int) -> int:
         """Rows that ``--keep-days days`` would leave, for the whole table."""
