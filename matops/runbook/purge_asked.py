@@ -55,8 +55,8 @@ def told(summary: Summary) -> list[str]:
     pace = summary.total / summary.seconds if summary.seconds else 0
     lines = [
         f"{summary.visits} visits and {summary.total - summary.visits} rows that belong to them "
-        f"are gone ({pace:.0f} rows/s, {summary.chunks} chunks, the longest "
-        f"{summary.longest:.2f} s, {summary.retries} retries)"
+        f"are gone in {summary.seconds:.1f} s ({pace:.0f} rows/s, {summary.chunks} chunks, "
+        f"the longest {summary.longest:.2f} s, {summary.retries} retries)"
     ]
     if summary.late:
         lines.append(f"{summary.late}: the rest is for the next run")

@@ -76,6 +76,13 @@ def test_every_statement_goes_by_the_index_meant_for_it(filled: Server) -> None:
         assert (plan["key"], plan["type"]) == ("PRIMARY", "range")
         assert len(found.quick) == 5
         for table in found.quick:
+            if table.by_key:
+                keys = {"table": table.name, "pk": table.pk}
+                (plan,) = plans(session, "purge_keys", (ids,), {**keys, "index": table.index})
+                assert (plan["key"], plan["Extra"]) == (table.index, "Using where; Using index")
+                (plan,) = plans(session, "purge_by_key", (ids[:9],), keys)
+                assert (plan["key"], plan["type"]) == ("PRIMARY", "range")
+                continue
             plan = plans(session, *_with(how(found, table), ids))
             assert (plan[0]["key"], plan[0]["type"]) == ("PRIMARY", "range")
             assert (plan[-1]["key"], plan[-1]["type"]) == (table.index, "ref"), table

@@ -12,6 +12,9 @@ from matops.mysql.purge.steer import Steer
 from matops.mysql.purge.tables import VISIT, Table, Tables
 from matops.mysql.session import DatabaseError, Session
 
+KEYS = 5000
+"""Longer lists are not planned as ranges any more: optimizer_max_sel_args on MariaDB,
+range_optimizer_max_mem_size on MySQL. A full scan would be the plan then."""
 Place = tuple[str, int]
 """(visit_last_action_time, idvisit) of the last visit taken: where the next chunk begins."""
 What = tuple[list[int], int, str, str]
@@ -76,9 +79,22 @@ def _place(row: dict[str, Any]) -> Place:
 def _delete(session: Session, tables: Tables, what: What, rows: Counter[str]) -> None:
     ids = what[0]
     for table in tables.quick:
-        statement, names = how(tables, table)
-        rows[table.name] += session.execute(statement, (ids,), **names)
+        rows[table.name] += _delete_of(session, tables, table, ids)
     rows[tables.visit] += session.execute("purge_visits", what, log_visit=tables.visit)
+
+
+def _delete_of(session: Session, tables: Tables, table: Table, ids: list[int]) -> int:
+    if not table.by_key:
+        statement, names = how(tables, table)
+        return session.execute(statement, (ids,), **names)
+    found = session.rows(
+        "purge_keys", (ids,), table=table.name, index=table.index, pk=table.pk
+    )  # fmt: skip
+    keys = sorted(int(row["k"]) for row in found)
+    return sum(
+        session.execute("purge_by_key", (keys[at : at + KEYS],), table=table.name, pk=table.pk)
+        for at in range(0, len(keys), KEYS)
+    )
 
 
 def how(tables: Tables, table: Table) -> tuple[str, dict[str, str]]:

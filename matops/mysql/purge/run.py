@@ -8,7 +8,6 @@ over again.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
 from typing import Optional
@@ -39,8 +38,8 @@ class Purge:
         """
         began = time.monotonic()
         try:
-            with contextlib.suppress(Enough):
-                self._all(sites)
+            self._all(sites)
+        except Enough:
             self._count_left()
         except MatopsError as error:
             raise self._told(error) from None

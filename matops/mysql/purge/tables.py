@@ -76,6 +76,11 @@ class Table:
         return not self.index
 
     @property
+    def by_key(self) -> bool:
+        """Its rows are deleted by its own integer key, in the order of the table."""
+        return bool(self.index and self.pk and not self.parent and self.index != "PRIMARY")
+
+    @property
     def how(self) -> str:
         """For the plan."""
         way = f"{self.key} through {self.parent}" if self.parent else self.key
