@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import os
 import sys
 from typing import Any
@@ -16,6 +17,8 @@ from matops.report.tables import as_json
 from matops.tasks.desk import JSON_HELP, Desk, host_name, is_remote, operation
 from matops.units import parse_duration
 
+MOST_SITES = 50
+"""As many are listed at most: with more of them all are meant."""
 _MARGIN = 90
 """Seconds that a look may take beyond its own limits, before it counts as hung."""
 
@@ -98,9 +101,22 @@ def facts_of(found: dict[str, Any]) -> Facts:
         added_per_day=found["added_per_day"],
         archiver=archiver["running"],
         uncovered=found["uncovered"]["total"],
+        again=_again(found["uncovered"], found["now"]),
         estimated=min(found["share"].values()) < 1,
         kept={int(days): rows for days, rows in found["keep"].items()},
     )
+
+
+def _again(bare: dict[str, Any], now: float) -> str:
+    """Which sites and days to invalidate: from the first to the last day that is not to come."""
+    sites, today = bare["sites"], str(dt.datetime.fromtimestamp(now, dt.timezone.utc).date())
+    if not sites:
+        return ""
+    first = min(one["first"] for one in sites)
+    last = max(min(max(one["last"] for one in sites), today), first)
+    all_listed = len(sites) < MOST_SITES and not bare["others"]
+    ids = ",".join(str(one["idsite"]) for one in sites) if all_listed else "all"
+    return f"--dates={first},{last} --sites={ids}"
 
 
 def _enforce(facts: Facts, rows: int, limits: dict[str, float]) -> None:

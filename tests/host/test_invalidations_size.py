@@ -54,6 +54,9 @@ def test_a_queue_of_matomos_own_making(fab: Fab, pristine: Sandbox) -> None:
 
     # The rows gone, the archives that Matomo marked invalid are nobody's.
     sandbox.sql(f"delete from {TABLE}")
-    bare = size(fab)["uncovered"]
+    found = size(fab)
+    bare = found["uncovered"]
     assert bare["total"] >= 2 and bare["sites"][0]["idsite"] == 1
+    (advice,) = [one for one in found["verdict"] if one["word"] == "uncovered"]
+    assert f"--sites=1{chr(34)}" in advice["command"] and "--dates=20" in advice["command"]
     assert bare["sites"][0]["first"] <= last and bare["sites"][0]["last"] >= first

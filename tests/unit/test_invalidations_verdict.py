@@ -66,6 +66,7 @@ def test_each_verdict_has_its_command() -> None:
         "fab -H web1 invalidations.truncate --keep-days 7",
         'fab -H web1 console "core:invalidate-report-data --dates=<first>,<last> --sites=<ids>"',
     ]
+    assert "9 min" in judge(Facts(60, per_day=9600.0))[0].why
     assert "Keeping 7 days leaves 7,000 rows" in found[2].why
     assert verdict.keep_days(Facts(10**6, per_day=1.0, kept=KEPT), Thresholds()) == 1
     rough = judge(Facts(1_234_567, per_day=8_000.0, kept=KEPT, estimated=True))

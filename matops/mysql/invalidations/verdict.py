@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from matops.errors import UsageError
-from matops.units import parse_duration
+from matops.units import parse_duration, show_duration
 
 HEALTHY, STUCK, DUPLICATED, DELETED = "healthy", "stuck", "duplicated", "deleted sites"
 FLOODED, UNKNOWN, UNCOVERED = "flooded", "unknown", "uncovered"
@@ -38,6 +38,8 @@ class Facts:
     """Rows that came in the last day and are still there: the least that is added."""
     archiver: Optional[bool] = None
     uncovered: Optional[int] = 0
+    again: str = "--dates=<first>,<last> --sites=<ids>"
+    """Words for core:invalidate-report-data that name the uncovered archives."""
     kept: Mapping[int, int] = field(default_factory=dict)
     """Days → rows that ``truncate --keep-days`` would leave."""
     estimated: bool = False
@@ -179,10 +181,9 @@ def _unknown(facts: Facts, fab: str) -> list[Advice]:
 def _uncovered(facts: Facts, fab: str) -> list[Advice]:
     if not facts.uncovered:
         return []
-    why = (f"{facts.uncovered:,} archives are marked invalid and no row asks for them: they stay "
-           "as they are until they are invalidated again (listed above)")  # fmt: skip
-    dates = "--dates=<first>,<last> --sites=<ids>"
-    command = f'{fab} console "core:invalidate-report-data {dates}"'
+    why = (f"{facts.uncovered:,} archives are marked invalid and no row asks for them: they "
+           "stay so until they are invalidated again, which queues those days anew")  # fmt: skip
+    command = f'{fab} console "core:invalidate-report-data {facts.again}"'
     return [Advice(UNCOVERED, why, command)]
 
 
@@ -190,7 +191,7 @@ def _healthy(facts: Facts) -> str:
     if not facts.queued:
         return "nothing is queued"
     days = facts.days(facts.queued)
-    pace = "" if days is None else f", done in {days:,.1f} days at best"
+    pace = "" if days is None else f", done in {show_duration(days * 86400)} at best"
     return f"{facts.show(facts.queued)} rows are queued{pace}"
 
 
