@@ -50,7 +50,7 @@ def look(
     """
     with Database(docroot, timeout=None) as db:
         session = db.session
-        session.set(LOOKING)
+        session.set({**LOOKING, **tools.no_time_limit(session.flavour)})
         server = servers.look(session)
         found = shape.look(session, db.prefix)
         notes = may.change(session, server, found, db.table("option")) if may_change else []

@@ -12,11 +12,20 @@ import pymysql.connections
 import pytest
 
 from matops.errors import Locked, Refused, UsageError
-from matops.mysql.invalidations import backups, carve, dedupe, moving, restore, swap
+from matops.mysql.invalidations import (
+    backups,
+    carve,
+    clear_flags,
+    dedupe,
+    moving,
+    restore,
+    swap,
+)
 from matops.mysql.invalidations.keep import DUPLICATES, Rule
 from matops.mysql.invalidations.record import DONE, Record
 from matops.mysql.invalidations.tools import Tools
 from tests.db.invalidations_kit import (
+    NUMERIC,
     TABLE,
     Clients,
     Dying,
@@ -188,7 +197,8 @@ def test_killed_anywhere_a_restore_goes_on(queue: Server) -> None:
         return record.backup, every, since
 
     name, every, since = prepare()
-    for number in killed_everywhere(queue, lambda tools: put_back(tools, name)):
+    current = [name]
+    for number in killed_everywhere(queue, lambda tools: put_back(tools, current[0])):
         with opened(queue, SCHEMA) as tools:
             put_back(tools, name)
             assert rows(queue, SCHEMA) == {**every, **since}, number
@@ -197,6 +207,7 @@ def test_killed_anywhere_a_restore_goes_on(queue: Server) -> None:
         assert [n for n in tables(queue, SCHEMA) if n.startswith(TABLE)] == [TABLE, record.backup]
         reset(queue)
         name, every, since = prepare()
+        current[0] = name
 
 
 def test_an_unfinished_truncate_can_be_undone(queue: Server) -> None:
@@ -216,11 +227,10 @@ def test_clients_lose_nothing(queue: Server) -> None:
     fill(queue, SCHEMA, 3000)
     before = set(rows(queue, SCHEMA))
     kept = set(kept_rows(queue))
-    with Clients(queue, SCHEMA) as clients:
-        with opened(queue, SCHEMA) as tools:
-            record = truncate(tools)
-            second = restore.put_back(tools, record)
-            third = truncate(tools, Rule())
+    with Clients(queue, SCHEMA) as clients, opened(queue, SCHEMA) as tools:
+        record = truncate(tools)
+        second = restore.put_back(tools, record)
+        third = truncate(tools, Rule())
     assert not clients.errors
     assert len(set(clients.written)) == len(clients.written) > 20  # no id was given out twice
     assert not set(clients.written) & before
@@ -253,7 +263,7 @@ def test_dedupe_keeps_the_row_that_matomo_takes(queue: Server) -> None:
     queue.sql(f"DELETE FROM {TABLE}", SCHEMA)
     insert(queue, SCHEMA, [f"(NULL, 'done', 1, {day}, 0)"] * 50 + [
         f"(NULL, 'done.Goals', 1, {day}, 0)", f"(NULL, 'done', 2, {day}, 0)",
-        f"(NULL, 'done', 3, {day}, 1)", f"(NULL, 'done', 3, {day}, 0)", f"(NULL, 'done', 3, {day}, 0)",
+        f"(NULL, 'done', 3, {day}, 1)", *[f"(NULL, 'done', 3, {day}, 0)"] * 2,
     ])  # fmt: skip
     queue.sql(f"UPDATE {TABLE} SET report = '' WHERE idsite = 1 AND idinvalidation % 2", SCHEMA)
     rule, before = Rule(only=DUPLICATES), rows(queue, SCHEMA)
@@ -333,3 +343,59 @@ def test_an_orphan_that_holds_rows_is_not_dropped(queue: Server) -> None:
         queue.sql(f"DELETE FROM {record.new}", SCHEMA)
         assert not swap.settle(tools, record)
         assert len(tables(queue, SCHEMA)) == 3 and len(rows(queue, SCHEMA)) == 60
+
+
+def test_ctrl_c_while_waiting_leaves_nothing(queue: Server) -> None:
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with opened(queue, SCHEMA) as tools:
+        tools.switch.pause = interrupted
+        with pytest.raises(KeyboardInterrupt):
+            swap.exchange(tools, "none", "none_bak", TABLE)
+        real = swap.exchange
+        try:
+            swap.exchange = lambda *unused: interrupted(0)
+            with pytest.raises(KeyboardInterrupt):
+                tools.switch.pause = lambda seconds: None
+                truncate(tools)
+        finally:
+            swap.exchange = real
+        assert not tools.records.all()
+    assert len(tables(queue, SCHEMA)) == 3
+
+
+def test_killed_anywhere_clearing_flags_goes_on_and_back(
+    queue: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clear_flags, "_BATCH", 2)
+    month = "piwik_archive_numeric_2026_01"
+
+    def prepare() -> None:
+        clean(queue, SCHEMA)
+        days = ", ".join(f"({n},'done',1,'2026-01-0{n}','2026-01-0{n}',1,'2026-02-01',4)"
+                         for n in range(1, 6))  # fmt: skip
+        queue.sql(f"{NUMERIC.format(table=month)}; INSERT INTO {month} VALUES {days}", SCHEMA)
+        insert(queue, SCHEMA, ["(NULL, 'done', 1, '2026-01-03', '2026-01-03', 1, NULL, 0)"])
+
+    def flags() -> list[int]:
+        found = queue.sql(f"SELECT value AS v FROM {month} ORDER BY idarchive", SCHEMA)
+        return [int(row["v"]) for row in found]
+
+    def back(tools: Tools) -> None:
+        (record,) = tools.records.all()
+        restore.put_back(tools, record)
+
+    prepare()
+    for number in killed_everywhere(queue, lambda tools: clear_flags.clear(tools, "flags")):
+        with opened(queue, SCHEMA) as tools:
+            record = clear_flags.clear(tools, "flags")
+            assert record and record.rows == 4 and flags() == [1, 1, 4, 1, 1], number
+        prepare()
+    for number in killed_everywhere(queue, back):
+        with opened(queue, SCHEMA) as tools:
+            back(tools)
+            assert flags() == [4, 4, 4, 4, 4] and tools.records.all()[0].back == 4, number
+        prepare()
+        with opened(queue, SCHEMA) as tools:
+            clear_flags.clear(tools, "flags")

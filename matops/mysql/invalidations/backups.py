@@ -125,6 +125,8 @@ def drop(tools: Tools, name: str) -> Optional[int]:
     """
     record = choose(tools.records, name)
     if not tools.there(record.backup):
+        if record.method == SWAP and record.state == BEGUN:
+            tools.drop_empty(record.new, "the new table")
         tools.records.drop(record)
         return None
     may_drop(record)

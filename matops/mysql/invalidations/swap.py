@@ -11,10 +11,11 @@ The record's states, and what the next run does in each: see ``record``.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 
-from matops.errors import MatopsError, Refused
+from matops.errors import MatopsError
 from matops.mysql.invalidations import moving
 from matops.mysql.invalidations.keep import Rule
 from matops.mysql.invalidations.moving import Pace
@@ -32,15 +33,25 @@ def begin(tools: Tools, rule: Rule, why: str) -> Record:
     record = tools.records.create(
         Record(backup, tools.table, SWAP, why, tools.now(), new=new, rule=rule)
     )
-    tools.session.execute("invalidations_like", new=new, table=tools.table)
-    set_first(tools, new, tools.highest(tools.table) + GAP)
     try:
+        tools.session.execute("invalidations_like", new=new, table=tools.table)
+        set_first(tools, new, tools.highest(tools.table) + GAP)
         exchange(tools, new, backup, tools.table)
-    except Refused as error:
-        undo(tools, record)
-        error.state = "Nothing was changed"
+    except BaseException as error:
+        if _took_back(tools, record) and isinstance(error, MatopsError):
+            error.state = "Nothing was changed"
         raise
     return record
+
+
+def _took_back(tools: Tools, record: Record) -> bool:
+    """After an error, or Ctrl-C: False where it has happened, or cannot be told (the next run
+    can)."""
+    with contextlib.suppress(MatopsError):
+        if not tools.there(record.backup):
+            undo(tools, record)
+            return True
+    return False
 
 
 def set_first(tools: Tools, name: str, first: int) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Optional, Union
 
 from matops.errors import Locked, MatopsError, Refused
 from matops.mysql import server as servers
@@ -165,6 +165,7 @@ def opened(
         Session(address, timeout=5) as watch,
     ):
         _take(session, table)
+        session.set(no_time_limit(session.flavour))
         server = known or servers.look(session)
         if session.flavour == "mysql":
             servers.allowed(session, "statistics_fresh")
@@ -175,6 +176,11 @@ def opened(
         switch = Switch(session, watch, server, tell, patience)
         yield Tools(session, watch, server, prefix, table, records, switch,
                     still_ours, tell, moved)  # fmt: skip
+
+
+def no_time_limit(flavour: str) -> dict[str, Union[int, float, str]]:
+    """A server's own limit for each statement is not for counting a table of many millions."""
+    return {"max_statement_time": 0} if flavour == "mariadb" else {"max_execution_time": 0}
 
 
 def _by_statement(server: Server) -> bool:
