@@ -35,6 +35,8 @@ class Asked:
     rows: bool = False
     bounded: bool = False
     """--until or --for: what is left then is no failure."""
+    workers: int = 1
+    """Connections that delete at the same time."""
     visits: bool = True
     actions: bool = False
     grace: float = 600.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shlex
+import threading
 from contextlib import ExitStack
 from typing import Any, Optional
 
@@ -198,19 +199,30 @@ class PurgeLogs(Step):
             link = stack.enter_context(Link(database.address, database.prefix))
             if link.gap_locks:
                 self.say("  the binary log is by statement: chunks take gap locks")
-            existing = self.found.get("all_sites", [])
-            work = Work(link, self.asked.options(database.address, existing), self.voices.stop,
-                        say=self.say, ours=self.still_ours)  # fmt: skip
+            options = self.asked.options(database.address, self.found.get("all_sites", []))
+            work = Work(link, options, self.voices.stop, say=self.say, ours=self.still_ours)
             if actions:
                 self._actions(work, database)
-            else:
-                self._visits(work, database)
+                return
+            beside = [
+                stack.enter_context(Link(database.address, database.prefix, helps=True))
+                for _ in range(self.asked.workers - 1)
+            ]
+            helpers = [Work(one, options, self.voices.stop, say=self.say) for one in beside]
+            self._visits(work, helpers, database)
 
-    def _visits(self, work: Work, database: Database) -> None:
+    def _visits(self, work: Work, helpers: list[Work], database: Database) -> None:
         found = tables.look(work.link.session, database.prefix)
         with self.voices.track(self.name, self.found["visits"], "visits") as progress:
-            work.add = progress.add
-            self.summary = Purge(work, found).run([int(site) for site in self.found["sites"]])
+            one_at_a_time = threading.Lock()
+
+            def add(visits: int) -> None:
+                with one_at_a_time:
+                    progress.add(visits)
+
+            for one in (work, *helpers):
+                one.add = add
+            self.summary = Purge(work, found, helpers).run()
         for line in told(self.summary):
             self.say(f"  {line}")
         if self.voices.stop.reason:

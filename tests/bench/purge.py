@@ -19,7 +19,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ _DAYS = 100  # of visits; the first half goes
 _BASELINE = 8.0  # seconds of the writer alone
 _BATCH = 50_000  # visits made by one statement
 _LOGS = ("log_visit", "log_link_visit_action", "log_conversion", "log_conversion_item")
-TOOLS = ("core:delete-logs-data", "logs.purge")
+TOOLS = ("core:delete-logs-data", "logs.purge", "logs.purge --workers 2")
 
 _VISITS = """
 INSERT INTO matomo_log_visit (idvisit,idsite,idvisitor,visit_last_action_time,config_id,location_ip,
@@ -243,9 +242,9 @@ def fab(box: Sandbox, *words: str) -> str:
     return done.stdout
 
 
-def native(box: Sandbox, dates: str) -> tuple[float, float]:
+def native(box: Sandbox, dates: str, *more: str) -> tuple[float, float]:
     """``fab logs.purge``: the seconds it says its deletion took, and its longest chunk."""
-    out = fab(box, "logs.purge", "--dates", dates, "--yes", "--force")
+    out = fab(box, "logs.purge", "--dates", dates, "--yes", "--force", *more)
     found = re.search(r"are gone in ([\d.]+) s \(.*, the longest ([\d.]+) s.*", out)
     if not found:
         raise SystemExit(f"logs.purge does not say what it did: {out}")
@@ -258,10 +257,10 @@ def measure(box: Sandbox, database: Database, tool: str, dates: str) -> Run:
     restore(box)
     fab(box, "status")  # matops is on the host, as on every run but the first
     before = database.rows()
-    work: Callable[[Sandbox, str], tuple[float, float]] = console if tool == TOOLS[0] else native
+    _, *more = tool.split()
     with Writer(database) as writer:
         began = time.monotonic()
-        own, chunk = work(box, dates)
+        own, chunk = native(box, dates, *more) if tool != TOOLS[0] else console(box, dates)
         seconds = time.monotonic() - began
     made = "SELECT COUNT(*) AS n FROM matomo_{} WHERE {} < CURDATE()"
     times = ("visit_last_action_time", "server_time", "server_time", "server_time")
@@ -316,17 +315,18 @@ def bench(box: Sandbox, visits: int) -> None:
     for tool in TOOLS:
         runs.append(measure(box, database, tool, dates))
         print(f"{tool}: {runs[-1].seconds:.1f} s", flush=True)
-    theirs, ours = (run.data() for run in runs)
-    if runs[0].left != runs[1].left:
-        raise SystemExit(f"they did not leave the same: {runs[0].left} and {runs[1].left}")
+    found = [run.data() for run in runs]
+    if any(run.left != runs[0].left for run in runs):
+        raise SystemExit(f"they did not leave the same: {[run.left for run in runs]}")
+    rows = [(key, *(one[key] for one in found)) for key in found[0] if key != "tool"]
+    pace = [one["rows_per_second"] / found[0]["rows_per_second"] for one in found]
+    rows.append(("times as quick", *(f"{ratio:.2f}" for ratio in pace)))
+    print(show(("", *TOOLS), rows))
     base = round(alone.share(0.99) * 1000, 1)
-    keys = [key for key in theirs if key != "tool"]
-    ratio = {k: round(ours[k] / theirs[k], 2) if theirs[k] else "" for k in keys}
-    print(show(("", *TOOLS, "ratio"), [(k, theirs[k], ours[k], ratio[k]) for k in keys]))
     print(f"the writer alone: p99 {base} ms, longest {alone.share(1.0) * 1000:.1f} ms")
     print(json.dumps({
-        "visits": visits, "tools": [theirs, ours], "writer_alone_p99_ms": base,
-        "rows_per_second_ratio": ratio["rows_per_second"],
+        "visits": visits, "tools": found, "writer_alone_p99_ms": base,
+        "rows_per_second_ratios": [round(ratio, 2) for ratio in pace],
     }))  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
 from matops.mysql.attempt import Stop
-from matops.mysql.purge import count, tables
+from matops.mysql.purge import tables
 from matops.mysql.purge.link import Link
 from matops.mysql.purge.run import Purge
 from matops.mysql.purge.summary import Options, Summary
@@ -189,17 +189,18 @@ def expected(before: dict[str, set[Any]], start: str, end: str, sites: Sequence[
 
 def purge(
     address: Address, start: str, end: str, sites: Sequence[int] = (1, 2, 3), *,
-    prefix: str = PREFIX, stop: Optional[Stop] = None, before: Any = None, **options: Any,
+    prefix: str = PREFIX, stop: Optional[Stop] = None, workers: int = 1, before: Any = None,
+    **options: Any,
 ) -> Summary:  # fmt: skip
     """One run from finding the tables to the count of what is left. ``before`` may look at it."""
-    with Link(address, prefix) as link:
+    with Link(address, prefix) as link, Link(address, prefix, helps=True) as beside:
         found = tables.look(link.session, prefix)
-        counted = count.visits(link.session, found, sites, start, end)
-        work = Work(link, Options(start, end, sites, **options), stop or Stop(), say=print)
-        run = Purge(work, found)
+        chosen, stop = Options(start, end, sites, **options), stop or Stop()
+        helpers = [Work(beside, chosen, stop, say=print)] if workers == 2 else []
+        run = Purge(Work(link, chosen, stop, say=print), found, helpers)
         if before:
             before(run)
-        return run.run(list(counted.sites))
+        return run.run()
 
 
 def main(words: Sequence[str]) -> None:

@@ -22,13 +22,14 @@ with another node ends as 1213, at the commit, too."""
 
 
 class Link:
-    """Use as a context manager. ``session`` is the connection now.
+    """Use as a context manager. ``session`` is the connection now. ``helps``: beside one that
+    holds the lock.
 
     Raises Locked (75) where another purge of this installation holds the server's lock.
     """
 
-    def __init__(self, address: Address, prefix: str) -> None:
-        self._address = address
+    def __init__(self, address: Address, prefix: str, *, helps: bool = False) -> None:
+        self._address, self._helps = address, helps
         self._name = lock_name(address.schema, prefix)
         self._row_binlog = True
         self.session: Session
@@ -43,7 +44,7 @@ class Link:
                 self.server.binlog and self.server.text("binlog_format").upper() == "STATEMENT"
             )
             self._prepare()
-            if not self._take():
+            if not self._helps and not self._take():
                 raise self._locked()
         except BaseException:
             self.session.close()
@@ -96,8 +97,9 @@ class Link:
                 self.session.close()
                 self.session = Session(self._address, timeout=_TIMEOUT)
                 self._prepare()
-                self._end(old)
-                self._retake(until)
+                if not self._helps:
+                    self._end(old)
+                    self._retake(until)
                 return
             except (ConnectionCut, NotReachable):
                 if time.monotonic() > until or stopped():

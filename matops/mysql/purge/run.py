@@ -8,9 +8,11 @@ over again.
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
 from collections.abc import Sequence
-from typing import Optional
+from typing import Callable, Optional
 
 from matops.errors import MatopsError
 from matops.mysql.purge import chunk as piece
@@ -21,24 +23,30 @@ from matops.mysql.purge.tables import Table, Tables
 from matops.mysql.purge.work import Enough, Work
 
 BEGIN = "1000-01-01 00:00:00"
+Part = tuple[int, str, str, int]
+"""A site, [from, to) and how many visits that are."""
 ROUNDS = 3  # visits may be tracked late, with a time that lies in the range
 
 
 class Purge:
-    """Runs once, with what ``work`` has around each piece."""
+    """Runs once, with what ``work`` has around each piece; ``helpers`` are others at work beside
+    it, each with a connection of its own."""
 
-    def __init__(self, work: Work, tables: Tables) -> None:
+    def __init__(self, work: Work, tables: Tables, helpers: Sequence[Work] = ()) -> None:
         self.work, self.tables = work, tables
         self.link, self.options, self.summary = work.link, work.options, work.summary
+        self._helpers = [Purge(helper, tables) for helper in helpers]
+        self._parts: deque[Part] = deque()
+        self._errors: list[MatopsError] = []
 
-    def run(self, sites: Sequence[int]) -> Summary:
-        """Deletes what ``options`` says of ``sites`` (those that have visits there).
+    def run(self) -> Summary:
+        """Deletes what ``options`` says.
 
         Raises MatopsError with how far it came; a stop and a closed window are no errors here.
         """
         began = time.monotonic()
         try:
-            self._all(sites)
+            self._all()
         except Enough:
             self._count_left()
         except MatopsError as error:
@@ -47,31 +55,77 @@ class Purge:
             self.summary.seconds = time.monotonic() - began
         return self.summary
 
-    def _all(self, sites: Sequence[int]) -> None:
+    def _all(self) -> None:
+        self._count_left()
         for table in self.tables.slow:
-            self._slow(table, sites)
+            self._slow(table, list(self.summary.left))
         for _ in range(ROUNDS):
-            for site in sites:
-                self._site(site)
-            self._count_left()
-            sites = list(self.summary.left)
-            if not sites:
+            if not self._parts:
                 return
+            self._together()
+            self._count_left()
 
-    def _site(self, site: int) -> None:
+    def _together(self) -> None:
+        """All parts: from the first by us, from the last by the helpers, who end with us."""
+        halt = self.work.halt = threading.Event()
+        threads = []
+        for helper in self._helpers:
+            helper.work.halt = halt
+            work = threading.Thread(target=self._help, args=(helper, halt), daemon=True)
+            threads.append(work)
+            work.start()
+        try:
+            self._until_done(self, self._parts.popleft)
+        except Enough:
+            halt.set()
+        except BaseException:
+            halt.set()
+            raise
+        finally:
+            for thread in threads:
+                thread.join()
+            for helper in self._helpers:
+                self.summary.merge(helper.summary)
+                self.summary.late = self.summary.late or helper.summary.late
+        if self._errors:
+            raise self._errors[0]
+        if self.work.stop.reason or self.summary.late:
+            raise Enough
+
+    def _help(self, helper: Purge, halt: threading.Event) -> None:
+        try:
+            self._until_done(helper, self._parts.pop)
+        except Enough:
+            pass
+        except MatopsError as error:
+            self._errors.append(error)
+            halt.set()
+
+    @staticmethod
+    def _until_done(who: Purge, take: Callable[[], Part]) -> None:
+        while True:
+            try:
+                part = take()
+            except IndexError:
+                return
+            who.do(part)
+
+    def do(self, part: Part) -> None:
+        """Deletes one part: some days of one site."""
         place: Place = (BEGIN, 0)
         more = True
         while more:
             self.work.between()
-            chunk = self._chunk(site, place)
+            chunk = self._chunk(part, place)
             place, more = chunk.place, chunk.more
             if chunk.ids:
                 self.summary.add(chunk, self.tables.visit)
                 self.work.steer.after(chunk.seconds, chunk.total, len(chunk.ids))
                 self.work.add(len(chunk.ids))
 
-    def _chunk(self, site: int, place: Place) -> Chunk:
-        start, end, last = self.options.start, self.options.end, Chunk(place)
+    def _chunk(self, part: Part, place: Place) -> Chunk:
+        site, start, end, _ = part
+        last = Chunk(place)
 
         def attempt() -> None:
             nonlocal last
@@ -127,11 +181,14 @@ class Purge:
         return done
 
     def _count_left(self) -> None:
+        """What is left, and the parts to do it by."""
+
         def look() -> None:
-            self.summary.left = count.left(
+            counted = count.visits(
                 self.link.session, self.tables, self.options.sites,
-                self.options.start, self.options.end,
+                self.options.start, self.options.end, spans=True,
             )  # fmt: skip
+            self.summary.left, self._parts = counted.sites, deque(counted.spans)
 
         self.work.insist(look, lambda: False)
 

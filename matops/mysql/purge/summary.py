@@ -48,6 +48,15 @@ class Summary:
         self.chunks += 1
         self.longest = max(self.longest, chunk.seconds)
 
+    def merge(self, other: Summary) -> None:
+        """What another connection of the same run did since it was merged last."""
+        self.rows.update(other.rows)
+        self.visits, self.chunks = self.visits + other.visits, self.chunks + other.chunks
+        self.retries, self.paused = self.retries + other.retries, self.paused + other.paused
+        self.longest = max(self.longest, other.longest)
+        other.rows, other.visits, other.chunks = Counter(), 0, 0
+        other.retries, other.paused = 0, 0.0
+
     @property
     def total(self) -> int:
         """Rows of all tables."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from typing import Callable
 
@@ -41,6 +42,8 @@ class Work:
         self.summary = Summary()
         self.steer = Steer()
         self.say, self.add, self._ours = say, add, ours
+        self.halt = threading.Event()
+        """Set where another connection of the same run has failed."""
         self._looked = self._asked = 0.0
 
     def insist(self, attempt: Callable[[], None], happened: Callable[[], bool]) -> None:
@@ -85,13 +88,13 @@ class Work:
         """Sleeps, unless told to stop: Enough."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            if self.stop.reason:
+            if self.stop.reason or self.halt.is_set():
                 raise Enough
             time.sleep(min(0.1, max(until - time.monotonic(), 0)))
 
     def between(self) -> None:
         """Before each chunk: is this still wanted, still ours, and is there room for it?"""
-        if self.stop.reason:
+        if self.stop.reason or self.halt.is_set():
             raise Enough
         left = self.options.window.left
         if left is not None and left <= 0:
