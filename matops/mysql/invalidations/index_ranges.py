@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from matops import sqlfile
 from matops.mysql.invalidations import ranges
@@ -107,8 +107,9 @@ def between(cuts: Sequence[Point]) -> list[Span]:
 
 
 def ask(
-    session: Session, name: str, table: str, index: str, span: Span, before: Sequence[Any] = ()
-) -> list[Row]:
+    session: Session, name: str, table: str, index: str, span: Union[Span, ranges.Range],
+    before: Sequence[Any] = (),
+) -> list[Row]:  # fmt: skip
     """Statement ``sql/<name>`` for one span; ``before``: values bound before the span's."""
     condition, values = span.condition()
     text = sqlfile.load(name).replace("/*span*/", condition)

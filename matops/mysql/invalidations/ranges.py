@@ -29,6 +29,10 @@ class Range:
     high: int
     rows: int
 
+    def condition(self) -> tuple[str, tuple[int, int]]:
+        """A condition on the queue's ids, and its values."""
+        return "(idinvalidation >= %s AND idinvalidation < %s)", (self.low, self.high)
+
 
 def plan(session: Session, table: str, key: str = "idinvalidation") -> list[Range]:
     """Ranges that hold every row there is now, by id; none for an empty table.

@@ -11,7 +11,7 @@ import datetime as dt
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional, TypeVar
+from typing import Any, Optional, TypeVar, Union
 
 from matops.mysql.invalidations import in_progress, index_ranges, ranges
 from matops.mysql.invalidations.again import once_more
@@ -82,9 +82,9 @@ def look(
         return found
     points = index_ranges.sample(session, shape.name, parts)
     spans = index_ranges.spans(points, sum(part.rows for part in parts)) if shape.index else []
-    found.index.share = found.duplicates.share = 0.0
-    if spans:
-        found.index = _by_index(session, shape, spans, now, ends[0])
+    found.duplicates.share = 0.0
+    # Without that index (somebody dropped it) the same is read from the rows.
+    found.index = _by_index(session, shape, spans or parts, now, ends[0])
     _by_rows(session, shape, parts, now, recovery, ends[1], found)
     if found.index.share < 1:
         _sampled(found.index, points, found.total, now)
@@ -125,15 +125,16 @@ def _each(parts: Sequence[Part], until: float, weigh: Callable[[Part], int],
 
 
 def _by_index(
-    session: Session, shape: Shape, spans: Sequence[Span], now: float, until: float
-) -> IndexTally:
+    session: Session, shape: Shape, spans: Sequence[Union[Span, ranges.Range]], now: float,
+    until: float,
+) -> IndexTally:  # fmt: skip
     tally = IndexTally()
     began = time.monotonic()
     days = reach_days(now)
 
-    def count(span: Span) -> None:
-        name = "invalidations_size_by_site"
-        for row in index_ranges.ask(session, name, shape.name, shape.index, span, days):
+    def count(span: Union[Span, ranges.Range]) -> None:
+        name, index = "invalidations_size_by_site", shape.index or "PRIMARY"
+        for row in index_ranges.ask(session, name, shape.name, index, span, days):
             number, period, reach = int(row["number"]), int(row["period"]), int(row["reaches"])
             tally.rows += number
             tally.sites.add(int(row["idsite"]), number)
