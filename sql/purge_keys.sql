@@ -1,4 +1,4 @@
 -- Reads the keys of the rows of one table that belong to these visits, to delete them in the order
--- of the table: a third quicker than by the index (measured on MariaDB 11.8).
+-- of the table: a third quicker than by the index (measured on MariaDB 11.8). As one text "1,2,…".
 -- Cost: a dive a visit into the index by idvisit, covering. Locks: none.
-SELECT {{pk}} AS k FROM {{table}} FORCE INDEX ({{index}}) WHERE idvisit IN %s
+SELECT GROUP_CONCAT({{pk}}) AS found FROM {{table}} FORCE INDEX ({{index}}) WHERE idvisit IN %s

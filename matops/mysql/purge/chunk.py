@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 from matops.mysql.purge.link import MOVED
 from matops.mysql.purge.steer import Steer
@@ -46,23 +45,27 @@ def run(
     Raises DatabaseError with the transaction still open.
     """
     began = time.monotonic()
-    found = session.rows(
+    text = session.value(
         "purge_pick",
         (site, max(start, chunk.place[0]), end, *chunk.place, steer.visits),
         log_visit=tables.visit, time_index=tables.time_index, weight=tables.weight or VISIT,
     )  # fmt: skip
-    weights = [int(row["weight"] or 0) if tables.weight else 0 for row in found]
-    taken = found[: steer.cut(weights)]
-    chunk.more = len(taken) < len(found) or len(found) == steer.visits
+    found = _numbers(text)
+    weights = [weight if tables.weight else 0 for weight in found[1::2]]
+    taken = found[::2][: steer.cut(weights)]
+    chunk.more = len(taken) < len(weights) or len(weights) == steer.visits
     if not taken:
         return
-    chunk.ids = sorted(int(row["idvisit"]) for row in taken)
+    chunk.ids, last = sorted(taken), taken[-1]
+    time_of_last = session.value("purge_time_of", (last,), log_visit=tables.visit)
+    if time_of_last is None:
+        raise Moved("a visit is gone that was read a moment ago")
     session.execute("purge_begin")
     _delete(session, tables, (chunk.ids, site, start, end), chunk.rows)
     if chunk.rows[tables.visit] < len(chunk.ids):
         raise Moved("a visit moved on while its chunk was under work")
     session.execute("purge_commit")
-    chunk.place = _place(taken[-1])
+    chunk.place = (str(time_of_last), last)
     chunk.seconds = time.monotonic() - began
 
 
@@ -72,8 +75,11 @@ class Moved(DatabaseError):
     number = MOVED
 
 
-def _place(row: dict[str, Any]) -> Place:
-    return str(row["time"]), int(row["idvisit"])
+def _numbers(text: object) -> list[int]:
+    """Of ``1:2,3:4`` or ``1,2``; none of NULL."""
+    if isinstance(text, bytes):
+        text = text.decode()
+    return [int(part) for part in str(text).replace(":", ",").split(",")] if text else []
 
 
 def _delete(session: Session, tables: Tables, what: What, rows: Counter[str]) -> None:
@@ -87,10 +93,8 @@ def _delete_of(session: Session, tables: Tables, table: Table, ids: list[int]) -
     if not table.by_key:
         statement, names = how(tables, table)
         return session.execute(statement, (ids,), **names)
-    found = session.rows(
-        "purge_keys", (ids,), table=table.name, index=table.index, pk=table.pk
-    )  # fmt: skip
-    keys = sorted(int(row["k"]) for row in found)
+    text = session.value("purge_keys", (ids,), table=table.name, index=table.index, pk=table.pk)
+    keys = sorted(_numbers(text))
     return sum(
         session.execute("purge_by_key", (keys[at : at + KEYS],), table=table.name, pk=table.pk)
         for at in range(0, len(keys), KEYS)

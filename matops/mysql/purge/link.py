@@ -14,6 +14,7 @@ from matops.mysql.session import Address, ConnectionCut, DatabaseError, NotReach
 
 PATIENCE = 120.0  # seconds that a server may take to come back: a restart
 _LOCK_WAIT = 3  # seconds a chunk waits for somebody's row: then it is tried smaller
+_TEXT = 16 << 20  # bytes of the longest list of numbers that the server gives as one text
 _TIMEOUT = 120  # seconds for one answer
 MOVED = -1  # no server's number: a visit moved on while its chunk was under work
 RETRY = (1205, 1213, MOVED)
@@ -63,6 +64,7 @@ class Link:
         variables: dict[str, Union[int, float, str]] = {
             "lock_wait_timeout": 2 * _LOCK_WAIT,
             "innodb_lock_wait_timeout": _LOCK_WAIT,
+            "group_concat_max_len": _TEXT,
         }
         if self.session.flavour == "mariadb":
             # A long list would be made a join, with a full scan where the statistics like it.
