@@ -30,7 +30,7 @@ class Restore(QueueStep):
         attach = self.running()
         if attach:
             return attach
-        found = self.ask("invalidations_change:restorable", name=self._backup)
+        found = self.seen = self.ask("invalidations_change:restorable", name=self._backup)
         if found["already"]:
             return Look(because=f"{self._backup} was put back at {show_epoch(found['already'])}")
         one = found["backup"]
@@ -101,7 +101,7 @@ class DropBackup(QueueStep):
         attach = self.running()
         if attach:
             return attach
-        found = self.ask("invalidations_change:droppable", name=self._backup)
+        found = self.seen = self.ask("invalidations_change:droppable", name=self._backup)
         what = f"drop {self._backup} ({found['rows']} rows, {show_size(found['bytes'])})"
         return Look([Action(what, f"{found['why']}, {show_epoch(found['at'])}", found)],
                     notes=["there is no way back from this"])  # fmt: skip

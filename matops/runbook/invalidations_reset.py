@@ -36,7 +36,7 @@ class Reset(QueueStep):
         attach = self.running()
         if attach:
             return attach
-        found = self.ask("invalidations_stuck:stuck", hosts=self._hosts)
+        found = self.seen = self.ask("invalidations_stuck:stuck", hosts=self._hosts)
         if not found["rows"]:
             if found["others"] and found["busy"]:
                 raise Refused(

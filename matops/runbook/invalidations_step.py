@@ -59,6 +59,8 @@ class QueueStep(Step):
         self.voices = voices
         self.attaches = (self.name,)
         self._confirmed = False
+        self.seen: dict[str, Any] = {}
+        """What was looked at, for ``--json``."""
 
     def ask(self, function: str, **payload: Any) -> Any:
         """``matops.matomo.<function>``, where the database is reached."""

@@ -50,7 +50,7 @@ class Truncate(QueueStep):
         attach = self.running()
         if attach:
             return attach
-        found = self.ask("invalidations_change:look", asked=self._asked)
+        found = self.seen = self.ask("invalidations_change:look", asked=self._asked)
         if found["unfinished"]:
             return _unfinished(found)
         plan = found["plan"]

@@ -11,12 +11,13 @@ from matops.errors import UsageError
 from matops.matomo.site import Site
 from matops.mysql.invalidations import keep
 from matops.report.progress import Progress
+from matops.runbook.engine import run_steps
 from matops.runbook.invalidations_back import DropBackup, Restore
 from matops.runbook.invalidations_rebuild import ClearFlags, Reinvalidate, parse_span
 from matops.runbook.invalidations_reset import Reset
 from matops.runbook.invalidations_step import QueueStep, Voices, ask
 from matops.runbook.invalidations_truncate import Dedupe, Truncate
-from matops.tasks.desk import CHANGING, JSON_HELP, Desk, confirmer, operation, run_task
+from matops.tasks.desk import CHANGING, JSON_HELP, Desk, confirmer, operation
 from matops.units import parse_duration, show_epoch, show_size
 
 BACKUP_HEADERS = ("backup", "made", "rows", "size", "of", "kept in the table", "state")
@@ -217,12 +218,13 @@ def _run(
     words = _words(task, {**flags, "wait": wait})
     plan_only = dry_run or not _acts(yes)
 
-    def steps(desk: Desk, site: Site) -> Sequence[QueueStep]:
-        track = functools.partial(Progress, say=desk.say)
-        voices = Voices(confirmer(yes), track, desk.write, words, seconds)
-        return make(desk, site, voices)
-
-    run_task(c, task, steps, dry_run=plan_only, json=json, take_over=take_over, local=local)
+    desk = Desk(c, json=json)
+    site = desk.site(changes=not plan_only, local=local)
+    track = functools.partial(Progress, say=desk.say)
+    steps = make(desk, site, Voices(confirmer(yes), track, desk.write, words, seconds))
+    with desk.run(site, task, steps, dry_run=plan_only, take_over=take_over) as run:
+        outcomes = run_steps(steps, run)
+    desk.finish(outcomes, {"seen": steps[0].seen})
     if plan_only and not dry_run and not json:
         print("Nothing was changed. To do it: add --yes", flush=True)
 

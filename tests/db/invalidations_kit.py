@@ -41,8 +41,9 @@ NUMERIC = """CREATE TABLE {table} (
   value DOUBLE NULL, PRIMARY KEY(idarchive, name),
   INDEX index_idsite_dates_period(idsite, date1, date2, period, name(6)),
   INDEX index_period_archived(period, ts_archived)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4"""
-_OTHERS = f"""CREATE TABLE {OPTION} (option_name VARCHAR(191) NOT NULL, option_value LONGTEXT NOT NULL,
-  autoload TINYINT NOT NULL DEFAULT 1, PRIMARY KEY (option_name), INDEX autoload(autoload))
+_OTHERS = f"""CREATE TABLE {OPTION} (option_name VARCHAR(191) NOT NULL,
+  option_value LONGTEXT NOT NULL, autoload TINYINT NOT NULL DEFAULT 1, PRIMARY KEY (option_name),
+  INDEX autoload(autoload))
   ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 CREATE TABLE {PREFIX}site (idsite INTEGER UNSIGNED NOT NULL AUTO_INCREMENT, name VARCHAR(90),
   PRIMARY KEY(idsite)) ENGINE=InnoDB;
@@ -120,9 +121,7 @@ def opened(server: Server, schema: str, **options: Any) -> Iterator[Tools]:
         yield found
 
 
-_CHANGE = re.compile(
-    r"\s*(INSERT|UPDATE|DELETE|CREATE TABLE|ALTER|RENAME|DROP TABLE|COMMIT)"
-)
+_CHANGE = re.compile(r"\s*(INSERT|UPDATE|DELETE|CREATE TABLE|ALTER|RENAME|DROP TABLE|COMMIT)")
 
 
 class Dying(Session):

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -25,6 +26,7 @@ from matops.mysql.invalidations.keep import Rule, parse_only, parse_periods, par
 from matops.mysql.invalidations.plan import choose
 from matops.mysql.session import AccessDenied, Address
 from matops.report.progress import Progress
+from matops.runbook import invalidations_step
 from matops.runbook.invalidations_back import DropBackup, Restore
 from matops.runbook.invalidations_rebuild import Call, ClearFlags, Reinvalidate, calls, parse_span
 from matops.runbook.invalidations_reset import Reset
@@ -262,7 +264,9 @@ def test_restore_and_drop(place: Place) -> None:
         go(DropBackup(place.site(), place.said.append, place.voices(), TABLE))
 
 
-def test_an_archiver_at_work_is_refused_or_waited_for(place: Place) -> None:
+def test_an_archiver_at_work_is_refused_or_waited_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place.server.sql(
         f"UPDATE {TABLE} SET status = 1, ts_started = NOW(), processing_host = 'web9',"
         " process_id = '5' LIMIT 2", SCHEMA,
@@ -273,6 +277,19 @@ def test_an_archiver_at_work_is_refused_or_waited_for(place: Place) -> None:
     assert live(place) == before and len(tables(place.server, SCHEMA)) == 3
     with pytest.raises(Refused, match="none of them provably abandoned"):
         go(Reset(place.site(), place.said.append, place.voices()))
+    ended = threading.Timer(0.5, place.server.sql, (f"UPDATE {TABLE} SET status = 0", SCHEMA))
+    monkeypatch.setattr(invalidations_step, "_POLL", 0.1)
+    ended.start()
+    asked = {"only": "deleted-sites"}
+    go(Truncate(place.site(), place.said.append, place.voices(wait=20), asked))
+    ended.join()
+    assert any("waiting for the archiver to end" in line for line in place.said)
+    assert 9 not in {row[1] for row in live(place).values()}
+
+
+def test_the_operator_may_answer_for_another_host(place: Place) -> None:
+    place.server.sql(f"UPDATE {TABLE} SET status = 1, ts_started = NOW(), processing_host = 'web9'"
+                     " LIMIT 2", SCHEMA)  # fmt: skip
     look, _ = go(Reset(place.site(), place.said.append, place.voices(), ["web9"]))
     assert "you say that nothing runs on web9" in look.actions[0].why
     assert go(place.truncate())[1] and not live(place)
