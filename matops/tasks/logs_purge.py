@@ -35,7 +35,7 @@ FLAGS = {
     "grace": "with --actions: longer than any request of a tracker and any bulk import's takes",
     "until": "begin no chunk after: 05:30 (the host's zone), 05:30Z; the rest is for the next run",
     "for": "begin no chunk after so long: 6h",
-    "workers": "connections that delete at once, 1 to 4: quicker where the server has room for it",
+    "workers": "connections that delete at the same time, 1 to 4: 1 is the gentlest",
     "replicas": "HOST[:PORT] of replicas to watch, with commas; asked with Matomo's account",
     "max-lag": "pause while a replica is further behind; 0 = never",
     "max-load": "pause while more statements run (Threads_running)",
@@ -56,7 +56,7 @@ def purge(
     grace: str = "10m",
     until: str = "",
     for_: str = "",
-    workers: str = "1",
+    workers: str = "2",
     replicas: str = "",
     max_lag: str = "10s",
     max_load: str = "",
@@ -166,8 +166,16 @@ def _words(flags: dict[str, Any], start: dt.date, end: dt.date) -> list[str]:
     """The same as a command for the host: the dates are settled here. Pure."""
     found = [NAME, *(["--dates", f"{start},{end}"] if start < end else [])]
     found += ["--actions", "--grace", flags["grace"]] if flags["actions"] else []
-    found += ["--workers", flags["workers"]] if flags["workers"] != "1" else []
-    for key in ("idsite", "until", "for_", "replicas", "max_lag", "max_load", "max_history"):
+    for key in (
+        "workers",
+        "idsite",
+        "until",
+        "for_",
+        "replicas",
+        "max_lag",
+        "max_load",
+        "max_history",
+    ):
         if flags[key]:
             found += ["--" + key.strip("_").replace("_", "-"), flags[key]]
     return [*found, *(["--force"] if flags["force"] else [])]

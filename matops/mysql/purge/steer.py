@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TARGET = 0.35  # seconds a chunk shall take
+TARGET = 0.3  # seconds a chunk shall take
 LEAST, MOST, FIRST = 20, 50_000, 3000  # rows in one chunk
 MOST_VISITS = 5_000
 """A list of so many numbers stays well within what both servers plan as a range (chunk.KEYS)."""
