@@ -91,7 +91,7 @@ class Reinvalidate(QueueStep):
 
     def look(self) -> Look:
         """Which sites and days."""
-        self._before = self.ask("invalidations_change:uncovered_now")
+        self._before = self.ask("invalidations_change:uncovered_now", max_seconds=1800)
         found = calls(self._before["sites"], self._span)
         if not found:
             span = " to ".join(self._span)
@@ -117,7 +117,7 @@ class Reinvalidate(QueueStep):
 
     def verify(self) -> Evidence:
         """What is left unbuilt; MatopsError where nothing at all was queued for a site."""
-        left = self.ask("invalidations_change:uncovered_now")
+        left = self.ask("invalidations_change:uncovered_now", max_seconds=1800)
         for line in change.shown_sites(left["sites"]):
             self.say(f"  left as they are: {line}")
         if self._silent:

@@ -4,6 +4,7 @@ was to stay stays, and the next run ends what a killed one began."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator
 from typing import Callable
@@ -399,3 +400,17 @@ def test_killed_anywhere_clearing_flags_goes_on_and_back(
         prepare()
         with opened(queue, SCHEMA) as tools:
             clear_flags.clear(tools, "flags")
+
+
+def test_a_held_backup_is_not_restored_and_nothing_is_changed(queue: Server) -> None:
+    with opened(queue, SCHEMA, patience=1.0) as tools:
+        record = truncate(tools)
+        after, names = rows(queue, SCHEMA), tables(queue, SCHEMA)
+        with contextlib.closing(queue.connect(schema=SCHEMA, autocommit=False)) as dump:
+            dump.cursor().execute(f"SELECT 1 FROM {record.backup} LIMIT 1")
+            for work in (lambda: restore.put_back(tools, record),
+                         lambda: backups.drop(tools, record.backup)):  # fmt: skip
+                with pytest.raises(Refused, match="is held by"):
+                    work()
+        assert tools.records.all() == [record]
+    assert rows(queue, SCHEMA) == after and tables(queue, SCHEMA) == names

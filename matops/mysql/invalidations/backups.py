@@ -130,6 +130,10 @@ def drop(tools: Tools, name: str) -> Optional[int]:
         tools.records.drop(record)
         return None
     may_drop(record)
-    tools.drop(record.backup)
+    try:
+        tools.drop(record.backup)
+    except Refused as error:
+        error.state = "Nothing was dropped"
+        raise
     tools.records.drop(record)
     return record.rows

@@ -32,9 +32,12 @@ def begun(tools: Tools) -> Optional[Record]:
 def clear(tools: Tools, why: str) -> Optional[Record]:
     """Clears them in every archive_numeric table; the record of what was changed, None = nothing.
 
-    Goes on where a killed run was: what it had cleared is not found again.
+    Goes on where a killed run was: what it had cleared is not found again. Refused while the
+    work of another killed run waits to be ended.
     """
     record = begun(tools)
+    # Rows that a killed run has yet to put back would be missed.
+    tools.none_unfinished(allowed=record.backup if record else "")
     if record is None:
         name = tools.free_name("flags")
         record = tools.records.create(Record(name, tools.table, FLAGS, why, tools.now()))

@@ -9,9 +9,10 @@ Rows that were carved out: those that are not there are inserted back.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
-from matops.errors import MatopsError, Refused
+from matops.errors import MatopsError
 from matops.mysql.invalidations import clear_flags, moving, swap
 from matops.mysql.invalidations.record import (
     BEGUN,
@@ -86,12 +87,15 @@ def _exchange_back(tools: Tools, record: Record) -> Outcome:
         Record(aside, record.table, REPLACED, f"replaced by the restore of {record.backup}",
                tools.now(), new=record.backup, boundary=old, after=old)
     )  # fmt: skip
-    swap.set_first(tools, record.backup, tools.highest(record.table, record.backup) + GAP)
     try:
+        swap.set_first(tools, record.backup, tools.highest(record.table, record.backup) + GAP)
         swap.exchange(tools, record.backup, aside, record.table)
-    except Refused as error:
-        tools.records.drop(made)
-        error.state = "Nothing was changed"
+    except BaseException as error:
+        with contextlib.suppress(MatopsError):
+            if not tools.there(aside):
+                tools.records.drop(made)
+                if isinstance(error, MatopsError):
+                    error.state = "Nothing was changed"
         raise
     return finish(tools, made)
 
