@@ -5,6 +5,7 @@ was to stay stays, and the next run ends what a killed one began."""
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Iterator
 from typing import Callable
@@ -329,6 +330,8 @@ def test_two_runs_and_strange_names(queue: Server) -> None:
 
 def test_drop_backup(queue: Server) -> None:
     with opened(queue, SCHEMA) as tools:
+        with pytest.raises(Refused, match="the table prefix is too long"):
+            dataclasses.replace(tools, table="p" * 46).free_name("bak")
         record = truncate(tools)
         assert backups.drop(tools, record.backup) == 60
         assert not tools.records.all() and len(tables(queue, SCHEMA)) == 3
