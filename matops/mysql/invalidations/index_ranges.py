@@ -111,7 +111,9 @@ def ask(
     before: Sequence[Any] = (),
 ) -> list[Row]:  # fmt: skip
     """Statement ``sql/<name>`` for one span; ``before``: values bound before the span's."""
-    condition, values = span.condition()
+    condition, bound = span.condition()
+    values = (*before, *bound)
     text = sqlfile.load(name).replace("/*span*/", condition)
-    text = fill(text, {"table": table, "index": index}, bound=True)
-    return once_more(lambda: session.run(text, (*before, *values), doing=name))
+    # A span of everything binds nothing: then a % of the table's name must not be doubled.
+    text = fill(text, {"table": table, "index": index}, bound=bool(values))
+    return once_more(lambda: session.run(text, values, doing=name))
