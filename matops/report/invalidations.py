@@ -135,6 +135,8 @@ def _around(found: dict[str, Any]) -> Iterator[str]:
     span = f", {waiting['first']} to {waiting['last']}" if waiting["first"] else ""
     yield (f"will be added: {waiting['listed']} entries of ReArchiveList; {days} of "
            f"{waiting['sites']:,} sites (report_to_invalidate_*){span}")  # fmt: skip
+    if waiting["unreadable"]:
+        yield f"  {waiting['unreadable']:,} more entries of ReArchiveList cannot be read"
     for entry in waiting["entries"][:_FEW]:
         parts = [f"{k} {entry[k]}" for k in ("plugin", "report", "segment") if entry[k]]
         yield f"  re-archive {', '.join(parts) or 'everything'} of sites {entry['sites']}"

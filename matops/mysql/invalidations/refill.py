@@ -41,7 +41,7 @@ class Refill:
 
     entries: list[Entry] = field(default_factory=list)
     unreadable: int = 0
-    """Entries of the list that are not what Matomo writes there; it passes over them, too."""
+    """Entries of the list that are not what Matomo writes there, or cannot be read at all."""
     days: int = 0
     """Different (site, day) that tracking requests touched."""
     sites: int = 0
@@ -61,12 +61,10 @@ def look(session: Session, prefix: str) -> Refill:
     option = f"{prefix}option"
     value = session.value("option_read", (LIST,), option=option)
     found = Refill()
-    for item in items(value if isinstance(value, bytes) else str(value or "").encode()):
-        entry = parse(item)
-        if entry:
-            found.entries.append(entry)
-        else:
-            found.unreadable += 1
+    listed = value if isinstance(value, bytes) else str(value or "").encode()
+    read = list(items(listed))
+    found.entries = [entry for entry in map(parse, read) if entry]
+    found.unreadable = declared(listed, len(read)) - len(found.entries)
     pattern = f"%{like(REMEMBERED)}%"
     rows = session.rows("invalidations_size_options", (pattern, MOST + 1), option=option)
     found.more = len(rows) > MOST
@@ -93,6 +91,17 @@ def items(serialized: bytes) -> Iterator[str]:
             return
         yield serialized[lead.end() : end].decode(errors="replace")
         at = end + 2
+
+
+def declared(serialized: bytes, read: int) -> int:
+    """How many entries the list says it has, at least ``read``; 1 for a text of another form. Pure.
+
+    ``false``, ``null`` and nothing are empty lists to Matomo (DistributedList.php).
+    """
+    head = re.match(rb"a:(\d+):\{", serialized)
+    if head:
+        return max(int(head[1]), read)
+    return 0 if serialized.strip() in (b"", b"b:0;", b"N;") else 1
 
 
 def parse(item: str) -> Optional[Entry]:
