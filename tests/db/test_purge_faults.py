@@ -28,7 +28,7 @@ from matops.mysql.quote import fill
 from matops.mysql.session import Session
 from matops.mysql.throttle import Limits
 from tests.db import purge_kit as kit
-from tests.db.optimize_kit import Proxy, later
+from tests.db.optimize_kit import Proxy, beside, wait_for
 from tests.db.servers import Server
 
 SCHEMA = "purging2"
@@ -127,8 +127,15 @@ def test_a_lock_somebody_holds_makes_it_smaller_not_fail(
     before = kit.picture(filled, SCHEMA)
     holder = filled.connect(schema=SCHEMA, autocommit=False)
     holder.cursor().execute(f"SELECT * FROM {kit.PREFIX}log_visit WHERE idvisit = 90 FOR UPDATE")
-    with later(1.5, holder.rollback):
-        done = kit.purge(filled.address(schema=SCHEMA), START, END)
+
+    def until_it_was_met(run: Purge) -> None:
+        def watch() -> None:
+            wait_for(lambda: run.summary.retries)
+            holder.rollback()
+
+        beside(watch)
+
+    done = kit.purge(filled.address(schema=SCHEMA), START, END, before=until_it_was_met)
     holder.close()
     assert done.retries >= 1 and done.left == {}
     assert kit.picture(filled, SCHEMA) == kit.expected(before, START, END, (1, 2, 3))
@@ -157,6 +164,16 @@ def test_a_visit_that_moves_on_meanwhile_is_kept_with_all_its_rows(
     after = kit.picture(filled, SCHEMA)
     after["log_visit"] = {row for row in after["log_visit"] if row[0] != 90}
     assert done.retries == 1 and after == kit.expected(before, START, END, (site,))
+
+
+def test_a_list_that_the_server_cuts_off_deletes_nothing_else(
+    filled: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "_TEXT", 200)
+    before = kit.picture(filled, SCHEMA)
+    done = kit.purge(filled.address(schema=SCHEMA), START, END)
+    assert done.retries > 1
+    assert kit.picture(filled, SCHEMA) == kit.expected(before, START, END, (1, 2, 3))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

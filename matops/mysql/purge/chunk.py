@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Optional
 
 from matops.mysql.purge.link import MOVED
 from matops.mysql.purge.steer import Steer
@@ -45,12 +46,14 @@ def run(
     Raises DatabaseError with the transaction still open.
     """
     began = time.monotonic()
-    text = session.value(
+    (row,) = session.rows(
         "purge_pick",
         (site, max(start, chunk.place[0]), end, *chunk.place, steer.visits),
         log_visit=tables.visit, time_index=tables.time_index, weight=tables.weight or VISIT,
     )  # fmt: skip
-    found = _numbers(text)
+    found = _numbers(row["found"])
+    if sum(found[::2]) != int(row["total"] or 0):
+        raise Moved("the list of visits was cut off (max_allowed_packet): smaller chunks")
     weights = [weight if tables.weight else 0 for weight in found[1::2]]
     taken = found[::2][: steer.cut(weights)]
     chunk.more = len(taken) < len(weights) or len(weights) == steer.visits
@@ -70,7 +73,8 @@ def run(
 
 
 class Moved(DatabaseError):
-    """A visit of the chunk got a new action, or is gone: the chunk is undone, and read anew."""
+    """A visit of the chunk got a new action, or is gone, or a list did not arrive whole: the chunk
+    is undone, and read anew, smaller."""
 
     number = MOVED
 
@@ -79,7 +83,7 @@ def _numbers(text: object) -> list[int]:
     """Of ``1:2,3:4`` or ``1,2``; none of NULL."""
     if isinstance(text, bytes):
         text = text.decode()
-    return [int(part) for part in str(text).replace(":", ",").split(",")] if text else []
+    return [int(part) for part in str(text).replace(":", ",").split(",") if part] if text else []
 
 
 def _delete(session: Session, tables: Tables, what: What, rows: Counter[str]) -> None:
@@ -90,15 +94,22 @@ def _delete(session: Session, tables: Tables, what: What, rows: Counter[str]) ->
 
 
 def _delete_of(session: Session, tables: Tables, table: Table, ids: list[int]) -> int:
-    if not table.by_key:
+    keys = _keys(session, table, ids) if table.by_key else None
+    if keys is None:
         statement, names = how(tables, table)
         return session.execute(statement, (ids,), **names)
-    text = session.value("purge_keys", (ids,), table=table.name, index=table.index, pk=table.pk)
-    keys = sorted(_numbers(text))
     return sum(
         session.execute("purge_by_key", (keys[at : at + KEYS],), table=table.name, pk=table.pk)
         for at in range(0, len(keys), KEYS)
     )
+
+
+def _keys(session: Session, table: Table, ids: list[int]) -> Optional[list[int]]:
+    names = {"table": table.name, "index": table.index, "pk": table.pk}
+    (row,) = session.rows("purge_keys", (ids,), **names)
+    keys = sorted(_numbers(row["found"]))
+    # Cut off (max_allowed_packet): the last number may be another row's.
+    return keys if sum(keys) == int(row["total"] or 0) else None
 
 
 def how(tables: Tables, table: Table) -> tuple[str, dict[str, str]]:
