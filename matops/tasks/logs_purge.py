@@ -35,7 +35,7 @@ FLAGS = {
     "grace": "with --actions: longer than any request of a tracker and any bulk import's takes",
     "until": "begin no chunk after: 05:30 (the host's zone), 05:30Z; the rest is for the next run",
     "for": "begin no chunk after so long: 6h",
-    "workers": "connections that delete at the same time, 1 to 4: 1 is the gentlest",
+    "workers": "connections that delete at the same time, 1 to 4; more pay where the server has processors free",
     "replicas": "HOST[:PORT] of replicas to watch, with commas; asked with Matomo's account",
     "max-lag": "pause while a replica is further behind; 0 = never",
     "max-load": "pause while more statements run (Threads_running)",
@@ -56,7 +56,7 @@ def purge(
     grace: str = "10m",
     until: str = "",
     for_: str = "",
-    workers: str = "2",
+    workers: str = "1",
     replicas: str = "",
     max_lag: str = "10s",
     max_load: str = "",
@@ -69,8 +69,8 @@ def purge(
 ) -> None:
     """Purge raw logs by date and site: visits with all that belongs to them.
 
-    The same visits as core:delete-logs-data, without holding the tracker up: chunks of a third of
-    a second, each one transaction. Counts before it asks; runs on the host as a job; a stopped
+    The same visits as core:delete-logs-data, without holding the tracker up: chunks of a quarter
+    of a second, each one transaction. Counts before it asks; runs on the host as a job; a stopped
     run goes on by being run again. There is no way back.
     Example: fab -H web1 logs.purge --older-than 180d --dry-run
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TARGET = 0.3  # seconds a chunk shall take
+TARGET = 0.25  # seconds a chunk shall take
 LEAST, MOST, FIRST = 20, 50_000, 3000  # rows in one chunk
 MOST_VISITS = 5_000
 """A list of so many numbers stays well within what both servers plan as a range (chunk.KEYS)."""
@@ -29,7 +29,7 @@ class Steer:
         factor = self.target / max(seconds, 0.001)
         if rows < self.rows / 3 and factor > 1:
             return  # the end of a site: its pace says nothing
-        self._set(self.rows * min(max(factor, 0.4), 1.5))
+        self._set(self.rows * min(max(factor, 0.4), 1.3))
 
     def smaller(self) -> None:
         """A chunk met somebody else's locks."""
