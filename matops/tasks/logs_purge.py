@@ -35,7 +35,7 @@ FLAGS = {
     "grace": "with --actions: longer than any request of a tracker and any bulk import's takes",
     "until": "begin no chunk after: 05:30 (the host's zone), 05:30Z; the rest is for the next run",
     "for": "begin no chunk after so long: 6h",
-    "workers": "connections that delete at the same time, 1 to 4; more pay where the server has processors free",
+    "workers": "connections that delete at once, 1 to 4; more pay where processors are free",
     "replicas": "HOST[:PORT] of replicas to watch, with commas; asked with Matomo's account",
     "max-lag": "pause while a replica is further behind; 0 = never",
     "max-load": "pause while more statements run (Threads_running)",
