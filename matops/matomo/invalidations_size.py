@@ -17,11 +17,12 @@ from matops.mysql import server as servers
 from matops.mysql.invalidations import pace as paces
 from matops.mysql.invalidations import refill, segments, shape, survey, uncovered
 from matops.mysql.invalidations.in_progress import InProgress
+from matops.mysql.invalidations.may import denied
 from matops.mysql.invalidations.pace import Mark, Pace
 from matops.mysql.invalidations.shape import Shape
 from matops.mysql.invalidations.survey import Survey
 from matops.mysql.invalidations.tally import AGE_NAMES, FUTURE, KEEP_DAYS, NO_TIME
-from matops.mysql.session import Session
+from matops.mysql.session import DatabaseError, Session
 
 LIMITS = {"lock_wait_timeout": 5}
 """Our own reading never waits long for anybody's metadata lock."""
@@ -29,6 +30,7 @@ _SURVEY = 0.65
 """Of the time given, for the table itself; the rest is for the archive tables."""
 _PACE = 10.0
 """Seconds at most for the archives written lately."""
+_NO_SELECT = (1142, 1143)
 _SHOWN = 50
 """Rows in progress, and groups of uncovered archives, in one answer."""
 
@@ -38,27 +40,41 @@ def look(
 ) -> dict[str, Any]:
     """One look. ``sample``: seconds to watch rows leave (0: do not); ``top``: sites and names.
 
-    Raises MatopsError (no such table), Refused (not Matomo's table), DatabaseError.
+    Raises MatopsError (no such table), Refused (not Matomo's table), AccessDenied (with the GRANT
+    to paste), DatabaseError.
     """
-    began = time.monotonic()
     with Database(docroot, timeout=max(60, round(max_seconds))) as db:
-        session, prefix = db.session, db.prefix
-        session.set(LIMITS)
-        server = servers.look(session)
-        now = float(session.value("server_time"))
-        table = shape.look(session, prefix, server).require()
-        recovery = archivers.recovery(db.config)
-        first = paces.mark(session, table, count=False)
-        found = survey.look(session, table, now, recovery=recovery,
-                            max_seconds=_SURVEY * max_seconds)  # fmt: skip
-        runs = archivers.look(docroot, found.in_progress.owners(), session)
-        counted = _second_mark(session, table, found, first)
-        sites, known = _sites(session, prefix), segments.look(session, prefix)
-        left = max(max_seconds - (time.monotonic() - began), 1.0)
-        bare = uncovered.look(session, prefix, max_seconds=left, known=known, sites=sites)[0]
-        pace = _pace(session, prefix, table, found, counted, now, sample, runs.running)
-        waiting = refill.look(session, prefix)
-        after = shape.look(session, prefix)
+        db.session.set(LIMITS)
+        try:
+            return _look(db, docroot, max_seconds, sample, top)
+        except DatabaseError as error:
+            if error.number in _NO_SELECT:
+                raise denied(db.session, ["SELECT"]) from None
+            if error.number == paces.LOCKED:
+                error.next = "see who holds it: db.locks"
+            raise
+
+
+def _look(
+    db: Database, docroot: str, max_seconds: float, sample: float, top: int
+) -> dict[str, Any]:
+    began = time.monotonic()
+    session, prefix = db.session, db.prefix
+    server = servers.look(session)
+    now = float(session.value("server_time"))
+    table = shape.look(session, prefix, server).require()
+    recovery = archivers.recovery(db.config)
+    first = paces.mark(session, table, count=False)
+    found = survey.look(session, table, now, recovery=recovery,
+                        max_seconds=_SURVEY * max_seconds)  # fmt: skip
+    runs = archivers.look(docroot, found.in_progress.owners(), session)
+    counted = _second_mark(session, table, found, first)
+    sites, known = _sites(session, prefix), segments.look(session, prefix)
+    left = max(max_seconds - (time.monotonic() - began), 1.0)
+    bare = uncovered.look(session, prefix, max_seconds=left, known=known, sites=sites)[0]
+    pace = _pace(session, prefix, table, found, counted, now, sample, runs.running)
+    waiting = refill.look(session, prefix)
+    after = shape.look(session, prefix)
     return {
         "server": server.shown,
         "schema": db.address.schema,
@@ -203,6 +219,7 @@ def _uncovered(bare: uncovered.Uncovered, known: segments.Segments) -> dict[str,
     return {
         "total": bare.total, "on_request": bare.on_request, "deleted_sites": bare.deleted_sites,
         "looked": bare.looked, "of": bare.of, "left_out": bare.left_out[:_SHOWN],
+        "failed": dict(list(bare.failed.items())[:_SHOWN]),
         "months": bare.months, "others": bare.others,
         "sites": [{"idsite": s, **asdict(group)} for s, group in sites[:_SHOWN]],
         "groups": [

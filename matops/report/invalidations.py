@@ -186,9 +186,13 @@ def _notes(found: dict[str, Any]) -> Iterator[str]:
                "or one in the future: the archiver does not take them")  # fmt: skip
     if found["exchanged"]:
         yield "the table was exchanged or altered meanwhile: figures are mixed, look again"
-    if found["uncovered"]["left_out"]:
-        left = found["uncovered"]["left_out"]
-        yield f"not looked at for lack of time: {left[0]} and older ({len(left)} tables)"
+    bare = found["uncovered"]
+    for name, why in list(bare["failed"].items())[:_FEW]:
+        yield f"{name} could not be read: {why}"
+    late = [name for name in bare["left_out"] if name not in bare["failed"]]
+    if late:
+        number_late = bare["of"] - bare["looked"] - len(bare["failed"])
+        yield f"not looked at for lack of time: {late[0]} and older ({number_late} tables)"
     if one["extra_columns"]:
         yield f"columns that Matomo does not make: {', '.join(one['extra_columns'])}"
     for what in ("triggers", "foreign_keys"):

@@ -15,11 +15,12 @@ from typing import Any, Optional
 from matops import sqlfile
 from matops.mysql.invalidations.again import once_more
 from matops.mysql.invalidations.shape import Shape
-from matops.mysql.invalidations.uncovered import numeric_tables
+from matops.mysql.invalidations.uncovered import NOT_READ, numeric_tables
 from matops.mysql.quote import fill
-from matops.mysql.session import Session
+from matops.mysql.session import DatabaseError, Session
 
 DAY = 86400
+LOCKED = 1205
 COUNTED, WATCHED = "counted", "rows in progress watched"
 FAST = 3.0
 """Seconds: a table that is counted in less is counted twice for the sample."""
@@ -110,7 +111,8 @@ def since(session: Session, shape: Shape, began: Mark, ids: Sequence[int], seen:
 def archived(
     session: Session, prefix: str, now: float, max_seconds: float = 10
 ) -> tuple[Optional[int], Optional[int]]:
-    """Archives written in the last (hour, day). None, None where time was too short.
+    """Archives written in the last (hour, day). None, None where time was too short, or a table
+    was locked.
 
     Cost: two index dives for each archive_numeric table, and the entries written in that day.
     """
@@ -120,7 +122,15 @@ def archived(
     for _, table in numeric_tables(session, prefix):
         if time.monotonic() > until:
             return None, None
-        row: dict[str, Any] = session.rows("invalidations_size_archived", moments, numeric=table)[0]
+        row: dict[str, Any]
+        try:
+            row = session.rows("invalidations_size_archived", moments, numeric=table)[0]
+        except DatabaseError as error:
+            if error.number not in NOT_READ:
+                raise
+            if error.number == LOCKED:
+                return None, None
+            continue  # not there any more, or somebody's own
         hour, day = hour + int(row["hour"]), day + int(row["day"])
     return hour, day
 

@@ -34,6 +34,8 @@ Part = TypeVar("Part")
 SHARES = (0.3, 0.75, 1.0)
 """When the passes over index, rows and duplicates end, as parts of the time given: what one does
 not need the next one has."""
+_PLANNED, _SAMPLED = 0.1, 0.2
+"""When, as parts of that time, cutting the table and taking a sample become less careful."""
 _LEAST = 16
 _GRACE = 5.0
 _SEEN = 30
@@ -76,11 +78,11 @@ def look(
     began = time.monotonic()
     ends = [began + share * max_seconds for share in SHARES]
     found = Survey()
-    parts = ranges.plan(session, shape.name)
+    parts = ranges.plan(session, shape.name, until=began + _PLANNED * max_seconds)
     if not parts:
         found.seen = time.monotonic()
         return found
-    points = index_ranges.sample(session, shape.name, parts)
+    points = index_ranges.sample(session, shape.name, parts, began + _SAMPLED * max_seconds)
     spans = index_ranges.spans(points, sum(part.rows for part in parts)) if shape.index else []
     found.duplicates.share = 0.0
     # Without that index (somebody dropped it) the same is read from the rows.
@@ -95,6 +97,9 @@ def look(
 
 def _sampled(tally: IndexTally, points: Sequence[Sampled], total: int, now: float) -> None:
     """Puts the groups of an even sample in place of those of a part of the index."""
+    if not points:  # a small table on a slow server: what was counted must do
+        tally.factor = total / max(tally.rows, 1)
+        return
     tally.sites, tally.periods, tally.reaches = Bounded(MOST_SITES), {}, {}
     today = dt.datetime.fromtimestamp(now, dt.timezone.utc).date()
     days = [(str(today - dt.timedelta(days=n)), n) for n in KEEP_DAYS]
@@ -112,12 +117,13 @@ def _each(parts: Sequence[Part], until: float, weigh: Callable[[Part], int],
     """Does the parts in fair order until the time is up; the share that was done, by weight.
 
     Figures from two or three parts would be a guess: ``_LEAST`` are done, unless that takes
-    ``_GRACE`` seconds more (a server that scans where it should seek: stale statistics).
+    ``_GRACE`` seconds more (a server that scans where it should seek: stale statistics). One part
+    is done in any case: no figure at all would look like an empty table.
     """
     done = 0
     total = sum(max(weigh(part), 1) for part in parts)
     for number, part in enumerate(ranges.fair(parts)):
-        if time.monotonic() > until + (0 if number >= _LEAST else _GRACE):
+        if number and time.monotonic() > until + (0 if number >= _LEAST else _GRACE):
             break
         do(part)
         done += max(weigh(part), 1)

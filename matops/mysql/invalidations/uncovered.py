@@ -19,7 +19,7 @@ from matops.mysql.invalidations import ranges, segments
 from matops.mysql.invalidations.again import once_more
 from matops.mysql.invalidations.shape import BASE, like
 from matops.mysql.quote import fill
-from matops.mysql.session import Session
+from matops.mysql.session import DatabaseError, Session
 
 MOST = 5_000
 """Groups kept; what does not fit is in ``others``."""
@@ -29,6 +29,13 @@ _SITES = 20
 """Sites asked for with one statement."""
 RANGE = 5
 """The period of custom ranges: Matomo makes no rows for them unless told to."""
+
+NOT_READ = {
+    1205: "locked by somebody for longer than we wait",
+    1146: "gone meanwhile",
+    1054: "not a table of Matomo's",
+}
+"""Errors for which one archive table is passed over, and what they mean."""
 
 Tuple = tuple[int, int, str, str]
 """(idsite, period, date1, date2)."""
@@ -75,6 +82,8 @@ class Uncovered:
     looked: int = 0
     of: int = 0
     left_out: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Those of ``left_out`` that could not be read → why; the others: there was no time."""
 
     @property
     def complete(self) -> bool:
@@ -126,16 +135,20 @@ def look(
         sites = {int(row["idsite"]) for row in session.rows("site_ids", site=f"{prefix}site")}
     found = [Uncovered() for _ in counted]
     tables = numeric_tables(session, prefix)
-    for at, (month, table) in enumerate(tables):
+    left_out, failed = [], {}
+    for month, table in tables:
         sorter = _Sorter(session, counted, found, month, known, sites)
-        if not _month(session, table, sorter, until):
-            for one in found:
-                one.left_out = [name for _, name in tables[at:]]
-            break
-        for one in found:
-            one.looked += 1
+        try:
+            whole = _month(session, table, sorter, until)
+        except DatabaseError as error:
+            if error.number not in NOT_READ:
+                raise
+            whole, failed[table] = False, NOT_READ[error.number]
+        if not whole:
+            left_out.append(table)
     for one in found:
-        one.of = len(tables)
+        one.of, one.looked = len(tables), len(tables) - len(left_out)
+        one.left_out, one.failed = list(left_out), dict(failed)
     return found
 
 
@@ -149,7 +162,9 @@ def numeric_tables(session: Session, prefix: str) -> list[tuple[str, str]]:
 
 def _month(session: Session, table: str, sorter: _Sorter, until: float) -> bool:
     """False where the time was up before the end of the table."""
-    for part in ranges.plan(session, table, "idarchive"):
+    if time.monotonic() > until:
+        return False
+    for part in ranges.plan(session, table, "idarchive", until=until):
         if time.monotonic() > until:
             sorter.flush()
             return False
