@@ -12,6 +12,7 @@ from matops.tasks import (
     config,
     console,
     db,
+    invalidations,
     jobs,
     logs,
     migrate,
@@ -25,13 +26,15 @@ from matops.tasks import (
 
 ns = Collection()
 
-# Before the upgrade, the system is up: look, stage, back up, purge.
+# Before the upgrade, the system is up: stage, back up, look, purge.
 ns.add_task(prep.prep)
 ns.add_collection(release.ns)
 ns.add_collection(config.ns)
 ns.add_task(check.check)
 ns.add_collection(archive.ns)
 ns.add_collection(logs.ns)
+
+# Know before the outage: rehearse, plan, tell the customers, take the big ALTERs out of it.
 ns.add_task(rehearse.rehearse)
 ns.add_task(plan.plan)
 ns.add_collection(notify.ns)
@@ -39,6 +42,9 @@ ns.add_collection(migrate.ns)
 
 # The database: look at it at any time; optimize it while it is up.
 ns.add_collection(db.ns)
+
+# The archiver's queue: what it has yet to do.
+ns.add_collection(invalidations.ns)
 
 # At any time.
 ns.add_task(console.console)
