@@ -190,8 +190,7 @@ def age_times(now: float) -> list[str]:
 
 def _add(tally: RowTally, row: dict[str, Any]) -> int:
     """Counts one group; how many rows of it are in progress."""
-    number = int(row["number"])
-    status = int(row["status"] or 0)
+    number, status = int(row["number"]), row["status"]
     tally.rows += number
     tally.names.add(str(row["name"]), number)
     if row["report"]:
@@ -200,7 +199,10 @@ def _add(tally: RowTally, row: dict[str, Any]) -> int:
         tally.in_progress += number
         tally.no_start += 0 if row["started"] else number
         return number
-    tally.strange += number if status else 0
+    if status != 0:
+        # Matomo looks for status != 1 (not NULL), and starts only what has status = 0.
+        tally.strange += number
+        return 0
     tally.queued += number
     tally.ages[int(row["age"])] = tally.ages.get(int(row["age"]), 0) + number
     oldest: Optional[str] = row["oldest"]
