@@ -137,10 +137,13 @@ def test_estimates_are_fair(
     assert 0.7 < short.total / 10_000 < 1.4
     assert 0.06 < short.duplicates.part < 0.12
     # Whose rows: from an even sample of single rows, not from spans, which are whole sites.
-    assert len(short.index.sites.counts) == 60
+    assert len(short.index.sites.counts) > 50
     first = short.index.scaled(short.index.sites.top(1)[0][0][1])
     assert first < 3 * 10_000 / 60 and short.index.scaled(sum(short.index.periods.values())) > 7_000
     assert 0.7 < short.rows.scaled(short.rows.queued) / 10_000 < 1.4
+    # However late it is (a cold disk): never 0 rows, which would look like an empty queue.
+    late = look(session, seconds=-3600)
+    assert 0.3 < late.total / 10_000 < 3 and not late.exact and late.index.kept(10**6) > 0
 
 
 def plan(session: Session, name: str, values: tuple[Any, ...], **marks: str) -> str:
@@ -179,7 +182,7 @@ def test_plans(server: Server, session: Session) -> None:
     started = plan(session, "invalidations_in_progress", (10, 500),
                    host="processing_host", process="process_id")  # fmt: skip
     assert '"key": "PRIMARY"' in started and '"range"' in started
-    total = plan(session, "invalidations_size_count", ())
+    total = plan(session, "invalidations_size_count", (10**9,))
     assert '"using_index": true' in total and f'"key": "{wide}"' in total
     assert "optimized away" in plan(session, "invalidations_size_newest", ())
     table = kit.archive(server, "2023_01", *(
