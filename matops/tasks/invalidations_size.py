@@ -103,8 +103,15 @@ def facts_of(found: dict[str, Any]) -> Facts:
         uncovered=found["uncovered"]["total"],
         again=_again(found["uncovered"], found["now"]),
         estimated=min(found["share"].values()) < 1,
+        least=_least(found),
         kept={int(days): rows for days, rows in found["keep"].items()},
     )
+
+
+def _least(found: dict[str, Any]) -> frozenset[str]:
+    """Figures that may be larger than what was seen: there was no time for all of them."""
+    partial = {"stuck": found["share"]["rows"] < 1, "uncovered": found["uncovered"]["left_out"]}
+    return frozenset(name for name, so in partial.items() if so)
 
 
 def _again(bare: dict[str, Any], now: float) -> str:
@@ -132,7 +139,7 @@ def _enforce(facts: Facts, rows: int, limits: dict[str, float]) -> None:
 
 
 def _positive(text: str, flag: str) -> float:
-    if not text.isdigit() or not int(text):
+    if not text.isdecimal() or not int(text):
         raise UsageError(f"{flag}: '{text}' is not a whole number above 0")
     return int(text)
 
