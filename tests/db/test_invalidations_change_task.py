@@ -161,7 +161,7 @@ def test_typed(place: Place) -> None:
     assert f"invalidations.restore {name}" in done
     assert live(place) == {k: v for k, v in every.items() if v[1] == 1}
     assert name in place.type("invalidations.backups")
-    assert "does not exist" in place.type("invalidations.truncate", "--keep-sites", "7", code=2)
+    assert "'backup'" in place.type("invalidations.restore", code=2)
 
 
 @pytest.mark.parametrize(
