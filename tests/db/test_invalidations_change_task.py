@@ -260,6 +260,8 @@ def test_restore_and_drop(place: Place) -> None:
         go(DropBackup(place.site(), place.said.append, place.voices(yes=False), aside))
     go(DropBackup(place.site(), place.said.append, place.voices(), aside))
     assert len(tables(place.server, SCHEMA)) == 3
+    with pytest.raises(UsageError, match="site 7 does not exist"):
+        go(place.truncate(keep_sites="7"))
     with pytest.raises(UsageError, match="no backup made by matops"):
         go(DropBackup(place.site(), place.said.append, place.voices(), TABLE))
 
