@@ -40,6 +40,8 @@ class Facts:
     uncovered: Optional[int] = 0
     again: str = "--dates=<first>,<last> --sites=<ids>"
     """Words for core:invalidate-report-data that name the uncovered archives."""
+    again_size: str = "those days"
+    """How much that command queues: it takes no list of single archives."""
     kept: Mapping[int, int] = field(default_factory=dict)
     """Days → rows that ``truncate --keep-days`` would leave."""
     estimated: bool = False
@@ -189,7 +191,8 @@ def _uncovered(facts: Facts, fab: str) -> list[Advice]:
     if not facts.uncovered:
         return []
     why = (f"{facts.uncovered:,} archives are marked invalid and no row asks for them: they "
-           "stay so until they are invalidated again, which queues those days anew")  # fmt: skip
+           f"stay so until they are invalidated again, which queues {facts.again_size} anew, with "
+           "their longer periods and segments: take fewer where that is too much")  # fmt: skip
     command = f'{fab} console "core:invalidate-report-data {facts.again}"'
     return [Advice(UNCOVERED, why, command)]
 
