@@ -125,7 +125,9 @@ def _again(bare: dict[str, Any], now: float) -> dict[str, str]:
     last = max(min(max(one["last"] for one in sites), today), first)
     all_listed = len(sites) < MOST_SITES and not bare["others"]
     ids = ",".join(str(one["idsite"]) for one in sites) if all_listed else "all"
-    words = {"again": f"--dates={first},{last} --sites={ids}"}
+    # Not all periods, the default: it would mark custom ranges, too, for which it queues no row.
+    periods = "day,week,month,year"
+    words = {"again": f"--dates={first},{last} --periods={periods} --sites={ids}"}
     with contextlib.suppress(ValueError):  # 2026-01-00, in an old table
         days = (dt.date.fromisoformat(last) - dt.date.fromisoformat(first)).days + 1
         words["again_size"] = f"{days:,} days of {len(sites) if all_listed else 'all'} sites"
