@@ -25,6 +25,7 @@ from matops.mysql.invalidations import (
     restore,
     swap,
 )
+from matops.mysql.invalidations import tools as tools_module
 from matops.mysql.invalidations.keep import DUPLICATES, Rule
 from matops.mysql.invalidations.record import DONE, Record
 from matops.mysql.invalidations.tools import Tools
@@ -306,7 +307,7 @@ def test_a_held_table_is_refused_and_nothing_is_changed(queue: Server) -> None:
     idle = queue.connect(schema=SCHEMA, autocommit=False)
     idle.cursor().execute(f"SELECT 1 FROM {TABLE} LIMIT 1")
     try:
-        with opened(queue, SCHEMA, patience=1.5) as tools:
+        with opened(queue, SCHEMA, patience=1.0) as tools:
             with pytest.raises(Refused, match="is held by") as caught:
                 truncate(tools)
             assert caught.value.state == "Nothing was changed"
@@ -316,7 +317,8 @@ def test_a_held_table_is_refused_and_nothing_is_changed(queue: Server) -> None:
     assert rows(queue, SCHEMA) == every and len(tables(queue, SCHEMA)) == 3
 
 
-def test_two_runs_and_strange_names(queue: Server) -> None:
+def test_two_runs_and_strange_names(queue: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools_module, "_LINGERS", 0.2)
     with opened(queue, SCHEMA) as tools:
         with pytest.raises(Locked), opened(queue, SCHEMA):
             pass
