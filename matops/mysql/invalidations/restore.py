@@ -143,7 +143,8 @@ def _strangers(tools: Tools, record: Record, old: int) -> int:
 def finish(tools: Tools, record: Record) -> Outcome:
     """Merges the rows created since, after the exchange. Goes on where a killed run was."""
     if record.state == BEGUN:
-        swap.verified(tools, record.table, record.backup)
+        # Columns may differ by now, if the restore was killed and an upgrade came before this.
+        swap.above(tools, record.table, record.backup)
         record = tools.records.change(record, state=COPYING)
     record = swap.copy_back(tools, record, record.backup, EVERY, missing=True)
     rows, newer = moving.count(

@@ -129,16 +129,22 @@ def finish(tools: Tools, record: Record) -> Record:
 
 def verified(tools: Tools, live: str, backup: str) -> int:
     """Reads the exchange back: the highest id of the backup. MatopsError for other columns."""
-    boundary = moving.max_id(tools.session, backup)
-    if tools.next_id(live) <= boundary:
-        tools.tell(f"  the next id of {live} was not above {boundary}: it is set again")
-        set_first(tools, live, tools.highest(live, backup) + GAP)
+    boundary = above(tools, live, backup)
     if not alike(tools.session, tools.schema, live, backup):
         raise MatopsError(
             f"the columns of {live} and {backup} differ: somebody altered one of them",
             state=f"{live} is in use; nothing was copied back",
             next=f"make them alike, or invalidations.restore {backup}",
         )
+    return boundary
+
+
+def above(tools: Tools, live: str, backup: str) -> int:
+    """The highest id of the backup; the next one of the live table is above it then."""
+    boundary = moving.max_id(tools.session, backup)
+    if tools.next_id(live) <= boundary:
+        tools.tell(f"  the next id of {live} was not above {boundary}: it is set again")
+        set_first(tools, live, tools.highest(live, backup) + GAP)
     return boundary
 
 
