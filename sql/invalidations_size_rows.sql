@@ -1,6 +1,6 @@
 -- Counts rows by status, name, report and age, among ids from the first number up to below the
 -- second. age: the number of the first of the times given that ts_invalidated is after (0: in the
--- future, so that the archiver does not take it yet), 8: older than all, 9: none, so never taken
+-- future by over an hour: the archiver does not take it yet), 8: older than all, 9: none, so never taken
 -- (Model::getNextInvalidatedArchive asks for ts_invalidated <= now).
 -- Names and reports are grouped by their CRC32: as text that takes four times as long, and of a
 -- thousand names two look alike once in ten thousand installations.

@@ -29,6 +29,7 @@ _KINDS = (
     (TASKS, re.compile(r"\bscheduled-tasks:run\b|\bcore:run-scheduled-tasks\b")),
 )
 _CONSOLE = re.compile(r"(?:^|[\s'\"=])([^\s'\"=]*?)(?:console|archive\.(?:php|sh))(?=[\s'\"]|$)")
+_WEB = re.compile(r"^(?:\S*/)?(?:php-fpm|php-cgi|lsphp|apache2|httpd|frankenphp|nginx)")
 _NOT_IT = re.compile(
     r"^(?:\S*/)?(?:sudo|su|runuser|[ef]?grep|pgrep|ssh|vim?|nano|less|tail|ps)\s"
     r"|\bmatops-\w+\.pyz\b|\binvoke\b"
@@ -96,7 +97,12 @@ class Archiver:
         ]
         found += [
             f"{o.rows} rows are in progress by process {o.process or '?'} on "
-            f"{o.host or 'a host that they do not name'}: cannot be checked from {self.host}"
+            f"{o.host or 'a host that they do not name'}: "
+            + (
+                "a web server's, or hidden: may archive"
+                if o.host == self.host
+                else f"cannot be checked from {self.host}"
+            )
             for o in self.elsewhere
         ]
         found += [
@@ -126,16 +132,16 @@ def look(
     me = socket.gethostname()
     seen = background.processes()
     processes = of_this(seen, docroot)
-    pids = {process.pid for process in processes if process.kind == ARCHIVER}
+    pids = {pid for one in processes if one.kind == ARCHIVER for pid in _pids(one.pid)}
     alive, elsewhere, gone = [], [], []
-    sees_all = os.geteuid() == 0 or Path("/proc/1").exists()
+    sees_all = os.geteuid() == 0 or _readable("/proc/1/cmdline")
     for (host, process), rows in sorted((owners or {}).items()):
         owner = Owner(host, process, rows)
         if host != me:
             elsewhere.append(owner)
-        elif process.isdigit() and int(process) in pids:
+        elif process.isdecimal() and int(process) in pids:
             alive.append(owner)
-        elif sees_all:
+        elif sees_all and not _by_web(process):
             gone.append(owner)
         else:
             elsewhere.append(owner)
@@ -148,6 +154,36 @@ def look(
         sees_all=sees_all,
         host=me,
     )
+
+
+def _pids(pid: int) -> set[int]:
+    """That process's number here, and in its containers, where Matomo wrote it down: with the
+    host's network a container has the host's name, too."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines():
+            if line.startswith("NSpid:"):
+                return {pid, *map(int, line.split()[1:])}
+    return {pid}
+
+
+def _by_web(process: str) -> bool:
+    """True where a web server's PHP process has that number: archive.php, called by its address,
+    writes that down, and its command line says nothing of archiving."""
+    if not process.isdecimal():
+        return False
+    try:
+        line = Path(f"/proc/{int(process)}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return False
+    return bool(_WEB.search(line.replace("\0", " ")))
+
+
+def _readable(path: str) -> bool:
+    """hidepid=2 hides other users' processes, hidepid=1 shows the folder only."""
+    try:
+        return bool(Path(path).read_bytes())
+    except OSError:
+        return False
 
 
 def of_this(seen: Sequence[Mapping[str, Any]], docroot: str) -> list[Process]:
@@ -207,12 +243,12 @@ def recovery(config: ini.Sections) -> Recovery:
 
     def seconds(section: str, default: int) -> int:
         text = ini.text_of(config, section, "archive_failure_recovery_timeout")
-        return int(text) if text.strip().isdigit() else default
+        return int(text) if text.strip().isdecimal() else default
 
     default = seconds("General", DEFAULT_RECOVERY)
     sites = {
         int(name[8:]): seconds(name, default)
         for name in config
-        if name.startswith("General_") and name[8:].isdigit()
+        if name.startswith("General_") and name[8:].isdecimal()
     }
     return Recovery(default, sites)

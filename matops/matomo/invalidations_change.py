@@ -30,7 +30,15 @@ from matops.mysql.invalidations import (
     uncovered,
 )
 from matops.mysql.invalidations.keep import DELETED_SITES, DUPLICATES, STUCK, Rule
-from matops.mysql.invalidations.record import SWAP, Record, Records, unfinished
+from matops.mysql.invalidations.record import (
+    CARVE,
+    REPLACED,
+    SWAP,
+    Record,
+    Records,
+    first_of,
+    unfinished,
+)  # fmt: skip
 from matops.mysql.invalidations.tools import Tools
 from matops.mysql.session import Session
 from matops.units import show_epoch
@@ -45,8 +53,9 @@ def look(
 ) -> dict[str, Any]:
     """What a truncate of what is ``asked`` (the flags as typed) would do; changes nothing.
 
-    ``{"table", "rule", "plan", "notes", "busy", "unfinished", "uncovered"}``; ``unfinished``: what
-    an earlier run left, in words, ``plan`` None then. UsageError, Refused, AccessDenied.
+    ``{"table", "rule", "plan", "notes", "busy", "unfinished", "backups", "uncovered"}``;
+    ``unfinished``: what an earlier run left, in words, ``plan`` None then; ``backups``: complete.
+    UsageError, Refused, AccessDenied.
     """
     with Database(docroot, timeout=None) as db:
         session = db.session
@@ -54,10 +63,12 @@ def look(
         server = servers.look(session)
         found = shape.look(session, db.prefix)
         notes = may.change(session, server, found, db.table("option")) if may_change else []
+        every = Records(session, db.table("option")).all()
         answer: dict[str, Any] = {
             "table": found.name, "server": server.shown, "notes": notes, "plan": None, "rule": {},
             "busy": busy_with(db, docroot, found), "uncovered": None,
-            "unfinished": [words(r) for r in _left(db)],
+            "unfinished": [words(r) for r in unfinished(every)],
+            "backups": [r.backup for r in every if r.finished],
         }  # fmt: skip
         rule = make_rule(db, asked)
         if answer["unfinished"]:
@@ -114,7 +125,7 @@ def make_rule(db: Database, asked: dict[str, str]) -> Rule:
     if only == DELETED_SITES:
         table = db.table(shape.BASE)
         here = [int(r["idsite"]) for r in db.session.rows("invalidations_sites", table=table)]
-        gone = tuple(site for site in here if site not in existing)
+        gone = first_of([site for site in here if site not in existing])
     before = ""
     if only == STUCK:
         limit = archiver.recovery(db.config)
@@ -144,10 +155,6 @@ def busy_with(db: Database, docroot: str, found: shape.Shape) -> list[str]:
     if seen.running is False:
         return []
     return seen.why() or ["an archiver is at work"]
-
-
-def _left(db: Database) -> list[Record]:
-    return unfinished(Records(db.session, db.table("option")).all())
 
 
 def words(record: Record) -> str:
@@ -192,7 +199,7 @@ def begin(found: Tools, rule: Rule, method: str, why: str) -> Record:
     if method == SWAP:
         return swap.finish(found, swap.begin(found, rule, why))
     record = carve.begin(found, rule, why)
-    return carve.finish(found, record, ending.find(found, rule))
+    return carve.finish(found, record, ending.find(found, record))
 
 
 def end_left(found: Tools) -> list[Record]:
@@ -227,8 +234,17 @@ def restorable(docroot: str, name: str) -> dict[str, Any]:
             "backup": one.data(), "table": record.table, "gone": live is None,
             "busy": busy_with(db, docroot, live) if live else [],
             "notes": notes, "already": record.restored if record.finished else 0,
-            "method": record.method,
+            "method": _how_back(db, record, live),
         }  # fmt: skip
+
+
+def _how_back(db: Database, record: Record, live: Optional[shape.Shape]) -> str:
+    """As the record's method; CARVE where rows are inserted, for the tables are not alike."""
+    whole = record.method in (SWAP, REPLACED) and live is not None
+    there = db.session.rows("invalidations_shape_table", (record.backup,))
+    if whole and there and restore.inserts(db.session, db.address.schema, record):
+        return CARVE
+    return record.method
 
 
 def droppable(docroot: str, name: str) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from matops.mysql.session import DatabaseError, Session
 
 LIMITS = {"lock_wait_timeout": 5}
 """Our own reading never waits long for anybody's metadata lock."""
+_STATEMENT = {"mariadb": {"max_statement_time": 30}, "mysql": {"max_execution_time": 30_000}}
+"""Seconds, milliseconds: meant are 0.05-0.7 s; one that goes wrong must not stay on the server."""
 _SURVEY = 0.65
 """Of the time given, for the table itself; the rest is for the archive tables."""
 _PACE = 10.0
@@ -44,7 +46,7 @@ def look(
     to paste), DatabaseError.
     """
     with Database(docroot, timeout=max(60, round(max_seconds))) as db:
-        db.session.set(LIMITS)
+        db.session.set({**LIMITS, **_STATEMENT[db.session.flavour]})
         try:
             return _look(db, docroot, max_seconds, sample, top)
         except DatabaseError as error:

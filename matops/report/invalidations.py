@@ -10,11 +10,12 @@ from matops.report.tables import table
 from matops.units import show_duration, show_size
 
 PERIODS = {"1": "day", "2": "week", "3": "month", "4": "year", "5": "range"}
-_FEW = 5
+_FEW, _WIDE = 5, 70
 
 
 def screen(found: dict[str, Any], advice: Sequence[Advice]) -> Iterator[str]:
     """The whole screen, a block at a time."""
+    found = _printable(found)
     yield _head(found)
     yield "\n".join(_status(found))
     if found["rows"]:
@@ -27,6 +28,18 @@ def screen(found: dict[str, Any], advice: Sequence[Advice]) -> Iterator[str]:
     if notes:
         yield "\n".join(f"note: {note}" for note in notes)
     yield "\n".join(verdict_lines(advice))
+
+
+def _printable(value: Any) -> Any:
+    """The same without line breaks and escape codes: segments, reports and hosts are named by
+    users, and shown on an operator's terminal."""
+    if isinstance(value, dict):
+        return {key: _printable(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_printable(one) for one in value]
+    if isinstance(value, str):
+        return "".join(c if c.isprintable() else "?" for c in value)
+    return value
 
 
 def verdict_lines(advice: Sequence[Advice]) -> Iterator[str]:
@@ -66,7 +79,9 @@ def _status(found: dict[str, Any]) -> Iterator[str]:
         ("… no start", f"{status['no_start']:,}{seen}", "no ts_started: never freed by Matomo"),
     ]
     if status["other"]:
-        rows.append(("other status", number(status["other"], share), "unknown to Matomo"))
+        rows.append(
+            ("other status", number(status["other"], share), "never taken by Matomo: not 0, not 1")
+        )
     yield table(("status", "rows", ""), rows)
     for row in status["rows"][:_FEW]:
         age = "no start" if row["age"] is None else f"since {show_duration(row['age'])}"
@@ -92,7 +107,7 @@ def _sites(found: dict[str, Any]) -> str:
 def _names(found: dict[str, Any]) -> str:
     names, share = found["names"], found["share"]["rows"]
     rows = [
-        (one["shown"], number(one["rows"], share), _part(one["rows"], found["rows"]),
+        (one["shown"][:_WIDE], number(one["rows"], share), _part(one["rows"], found["rows"]),
          "" if one["built_by_archiver"] else "not archived ahead: the archiver drops these rows")
         for one in names["top"]
     ]  # fmt: skip
@@ -125,7 +140,8 @@ def _spread(found: dict[str, Any]) -> Iterator[str]:
 
 def _around(found: dict[str, Any]) -> Iterator[str]:
     archiver = found["archiver"]
-    state = {True: "runs", False: "does not run", None: "unknown whether it runs"}
+    state = {True: "runs", False: f"none runs, as far as {archiver['host']} sees",
+             None: "unknown whether it runs"}  # fmt: skip
     yield f"archiver: {state[archiver['running']]}"
     for why in archiver["why"][:_FEW]:
         yield f"  {why}"
@@ -183,7 +199,7 @@ def _notes(found: dict[str, Any]) -> Iterator[str]:
                f"duplicates {share['duplicates']:.0%} looked at")  # fmt: skip
     if found["never_taken"]:
         yield (f"{number(found['never_taken'], share['rows'])} queued rows have no ts_invalidated, "
-               "or one in the future: the archiver does not take them")  # fmt: skip
+               "or one in the future by over an hour: the archiver does not take them")  # fmt: skip
     if found["exchanged"]:
         yield "the table was exchanged or altered meanwhile: figures are mixed, look again"
     bare = found["uncovered"]

@@ -73,7 +73,8 @@ class QueueStep(Step):
         job = self.site.jobs.latest(self.name)
         if not job or job.state != host_jobs.RUNNING:
             return None
-        if shlex.join(self.voices.words) not in job.command:
+        # To its end: --keep-days 3 is not --keep-days 30, nor is no flag at all.
+        if not job.command.endswith(" " + shlex.join([*self.voices.words, "--yes"])):
             raise Refused(
                 f"another {self.name} runs as job {job.name}: {job.command}",
                 host=self.site.host.name,

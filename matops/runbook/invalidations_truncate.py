@@ -44,6 +44,7 @@ class Truncate(QueueStep):
         self._asked, self._span, self._clear = asked, span, clear
         self._backup = ""
         self._came_to_nothing = False
+        self._before: set[str] = set()
 
     def look(self) -> Look:
         """Counts exactly what goes and what stays; computes what nothing would rebuild then."""
@@ -51,6 +52,7 @@ class Truncate(QueueStep):
         if attach:
             return attach
         found = self.seen = self.ask("invalidations_change:look", asked=self._asked)
+        self._before = set(found["backups"])
         if found["unfinished"]:
             return _unfinished(found)
         plan = found["plan"]
@@ -122,8 +124,9 @@ class Truncate(QueueStep):
         every = self.ask("invalidations_change:list_backups")
         ours = [one for one in every if one["ours"]]
         found = next((one for one in ours if one["name"] == self._backup), None)
-        if found is None and not self._backup and ours:
-            found = ours[-1]
+        new = [one for one in ours if one["name"] not in self._before]
+        if found is None and not self._backup and new:
+            found = new[-1]  # a job's: it told its name to the host only
         if found is None:
             return Evidence("nothing had to go: the rows had left meanwhile")
         if not found["finished"] or not found["exact"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import os
@@ -101,22 +102,36 @@ def facts_of(found: dict[str, Any]) -> Facts:
         added_per_day=found["added_per_day"],
         archiver=archiver["running"],
         uncovered=found["uncovered"]["total"],
-        again=_again(found["uncovered"], found["now"]),
+        **_again(found["uncovered"], found["now"]),
         estimated=min(found["share"].values()) < 1,
+        least=_least(found),
         kept={int(days): rows for days, rows in found["keep"].items()},
     )
 
 
-def _again(bare: dict[str, Any], now: float) -> str:
-    """Which sites and days to invalidate: from the first to the last day that is not to come."""
+def _least(found: dict[str, Any]) -> frozenset[str]:
+    """Figures that may be larger than what was seen: there was no time for all of them."""
+    partial = {"stuck": found["share"]["rows"] < 1, "uncovered": found["uncovered"]["left_out"]}
+    return frozenset(name for name, so in partial.items() if so)
+
+
+def _again(bare: dict[str, Any], now: float) -> dict[str, str]:
+    """Which sites and days to invalidate: from the first to the last day that is not to come; and
+    how much that is, in words."""
     sites, today = bare["sites"], str(dt.datetime.fromtimestamp(now, dt.timezone.utc).date())
     if not sites:
-        return ""
+        return {}
     first = min(one["first"] for one in sites)
     last = max(min(max(one["last"] for one in sites), today), first)
     all_listed = len(sites) < MOST_SITES and not bare["others"]
     ids = ",".join(str(one["idsite"]) for one in sites) if all_listed else "all"
-    return f"--dates={first},{last} --sites={ids}"
+    # Not all periods, the default: it would mark custom ranges, too, for which it queues no row.
+    periods = "day,week,month,year"
+    words = {"again": f"--dates={first},{last} --periods={periods} --sites={ids}"}
+    with contextlib.suppress(ValueError):  # 2026-01-00, in an old table
+        days = (dt.date.fromisoformat(last) - dt.date.fromisoformat(first)).days + 1
+        words["again_size"] = f"{days:,} days of {len(sites) if all_listed else 'all'} sites"
+    return words
 
 
 def _enforce(facts: Facts, rows: int, limits: dict[str, float]) -> None:
@@ -132,7 +147,7 @@ def _enforce(facts: Facts, rows: int, limits: dict[str, float]) -> None:
 
 
 def _positive(text: str, flag: str) -> float:
-    if not text.isdigit() or not int(text):
+    if not text.isdecimal() or not int(text):
         raise UsageError(f"{flag}: '{text}' is not a whole number above 0")
     return int(text)
 

@@ -44,6 +44,10 @@ def words(facts: Facts, limits: Thresholds | None = None) -> list[str]:
         # More comes than leaves: it never ends, however short it looks.
         (Facts(100_000, per_day=20_000.0, added_per_day=20_000, kept=KEPT), ["flooded"]),
         (Facts(9_999, per_day=1.0, kept=KEPT), ["healthy"]),
+        # Nothing is worked off: too many for the fastest archiver are too many.
+        (Facts(50 * 10**6, per_day=0.0, kept=KEPT), ["flooded", "unknown"]),
+        (Facts(50 * 10**6, per_day=None, kept=KEPT), ["flooded", "unknown"]),
+        (Facts(6 * 10**6, per_day=0.0, kept=KEPT), ["unknown"]),
         # What dedupe makes short enough need not be truncated.
         (Facts(100_000, per_day=10_000.0, duplicates=60_000, kept=KEPT), ["duplicated"]),
         (
@@ -82,6 +86,9 @@ def test_limits_for_cron() -> None:
     assert not unknown
     over, unknown = verdict.crossed(Facts(10), 10, {"days": 7.0, "rows": 10.0})
     assert (over, unknown) == ([], ["days"])
+    part = Facts(10, stale=2, least=frozenset({"stuck"}))
+    assert verdict.crossed(part, 10, {"stuck": 2.0}) == ([], ["stuck"])
+    assert verdict.crossed(part, 10, {"stuck": 1.0}) == (["stuck 2 > 1"], [])
     assert verdict.crossed(Facts(0), 0, {"days": 7.0, "duplicates": 0.1}) == ([], [])
     for text in ("row=1", "rows=many", "days=nan", "rows=-1", "days=3x", "rows=", "stuck"):
         with pytest.raises(UsageError):
@@ -146,6 +153,14 @@ def test_the_list_of_reports_to_build_anew() -> None:
         assert list(refill.items(bad)) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "entries"),
+    [(b"", 0), (b"b:0;", 0), (b"a:0:{}", 0), (b'a:3:{i:0;s:9:"cut', 3), (b'["json"]', 1)],
+)
+def test_a_list_that_cannot_be_read_is_not_empty(text: bytes, entries: int) -> None:
+    assert refill.declared(text, 0) == entries
+
+
 def test_names() -> None:
     known = {"ab12": segments.Segment("Mobile", True), "cd": segments.Segment("Old", False)}
     assert segments.split("doneab12.Goals") == ("ab12", "Goals")
@@ -192,6 +207,19 @@ def test_another_installations_archiver_is_not_ours(tmp_path: Path) -> None:
     seen = [{"pid": 0, "user": "w", "seconds": 1, "line": f"php {d}/console core:archive"}
             for d in ("/srv/a", "/srv/b")]  # fmt: skip
     assert [p.line for p in archiver.of_this(seen, "/srv/a")] == ["php /srv/a/console core:archive"]
+
+
+def test_a_process_of_a_web_server_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """archive.php called by its address writes down the number of a php-fpm worker."""
+    monkeypatch.setattr("socket.gethostname", lambda: "here")
+    monkeypatch.setattr(archiver, "_readable", lambda path: True)
+    with subprocess.Popen(["php-fpm: pool www", "30"], executable="/bin/sleep") as child:
+        seen = archiver.look("/m", {("here", str(child.pid)): 2, ("here", "4999999"): 1})
+        child.kill()
+    assert [o.process for o in seen.gone] == ["4999999"]
+    assert [o.process for o in seen.elsewhere] == [str(child.pid)] and seen.running is not False
+    assert any("may archive" in why for why in seen.why())
+    assert archiver._pids(child.pid) == {child.pid}
 
 
 def test_whether_it_runs() -> None:

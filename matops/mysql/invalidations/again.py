@@ -9,6 +9,8 @@ from matops.mysql.session import DatabaseError
 
 Answer = TypeVar("Answer")
 NO_SUCH_TABLE = 1146
+TOO_LONG = (1969, 3024)
+"""The server ended a statement at max_statement_time (MariaDB), max_execution_time (MySQL)."""
 PAUSE = 0.2
 """Seconds; two ALTER … RENAME leave the name empty for some milliseconds, RENAME for none."""
 

@@ -65,7 +65,8 @@ def look(session: Session, prefix: str) -> list[Backup]:
                 record.backup, True, record.rows or (table.rows if table else 0),
                 bool(record.rows), table.bytes if table else 0, record.at, record.why,
                 record.rule.kept_words, HOW.get(record.method, record.method),
-                state(record, table is not None), record.finished,
+                state(record, table is not None or _there(session, record.backup)),
+                record.finished,
             )
         )  # fmt: skip
         if record.method == SWAP and not record.finished:
@@ -76,6 +77,11 @@ def look(session: Session, prefix: str) -> list[Backup]:
                    "not made by matops (no record of it): left alone", True)
         )  # fmt: skip
     return found
+
+
+def _there(session: Session, name: str) -> bool:
+    # Asked by its name: LIKE fails where sql_mode has NO_BACKSLASH_ESCAPES, or names lose case.
+    return bool(session.rows("invalidations_shape_table", (name,)))
 
 
 def state(record: Record, there: bool) -> str:

@@ -31,7 +31,11 @@ Find = Callable[[], Iterator[list[Doomed]]]
 def begin(tools: Tools, rule: Rule, why: str) -> Record:
     """Makes the empty backup table; the record. ``finish`` does the rest."""
     backup = tools.free_name("bak")
-    record = tools.records.create(Record(backup, tools.table, CARVE, why, tools.now(), rule=rule))
+    # Rows that come later are not what was looked at: a run that goes on days later leaves them.
+    last = moving.max_id(tools.session, tools.table)
+    record = tools.records.create(
+        Record(backup, tools.table, CARVE, why, tools.now(), rule=rule, boundary=last)
+    )
     tools.session.execute("invalidations_like", new=backup, table=tools.table)
     return record
 
@@ -93,8 +97,9 @@ def _batch(tools: Tools, record: Record, batch: Sequence[Doomed]) -> Record:
         if not ids:
             return record
         marks, names = ", ".join(["%s"] * len(ids)), {"table": record.table}
-        put = moving.change(session, "invalidations_carve", ids, parts={"ids": marks},
-                            backup=record.backup, **names)  # fmt: skip
+        columns = moving.listed(moving.names(session, tools.schema, record.table))
+        put = moving.change(session, "invalidations_carve", ids, backup=record.backup,
+                            parts={"ids": marks, "columns": columns}, **names)  # fmt: skip
         taken = moving.change(session, "invalidations_take", ids, parts={"ids": marks}, **names)
         if not put == taken == len(ids):
             raise MatopsError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from matops.mysql.invalidations import carve, clear_flags, dedupe, restore, swap
-from matops.mysql.invalidations.keep import DUPLICATES, Rule
+from matops.mysql.invalidations.keep import DUPLICATES
 from matops.mysql.invalidations.record import CARVE, FLAGS, REPLACED, RESTORING, Record, unfinished
 from matops.mysql.invalidations.tools import Tools
 
@@ -15,11 +15,12 @@ def left(tools: Tools) -> list[Record]:
     return unfinished(tools.records.all())
 
 
-def find(tools: Tools, rule: Rule) -> carve.Find:
-    """Finds the rows that a carve takes out."""
+def find(tools: Tools, record: Record) -> carve.Find:
+    """Finds the rows that a carve takes out: of those there were when it was begun."""
+    rule = record.rule
     if rule.only == DUPLICATES:
         return dedupe.finder(tools.session, tools.table, rule)
-    return carve.finder(tools, rule)
+    return carve.finder(tools, rule, record.boundary)
 
 
 def end(tools: Tools, record: Record) -> Optional[Record]:
@@ -36,5 +37,5 @@ def end(tools: Tools, record: Record) -> Optional[Record]:
     if record.method == CARVE:
         if not carve.settle(tools, record):
             return None
-        return carve.finish(tools, record, find(tools, record.rule))
+        return carve.finish(tools, record, find(tools, record))
     return swap.finish(tools, record) if swap.settle(tools, record) else None

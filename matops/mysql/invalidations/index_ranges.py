@@ -27,8 +27,6 @@ _POINTS = 8
 """Points for one span: so that spans are about as large as meant."""
 _LEAST, _MOST = 1_500, 4_000
 """Points in all: some 0.3 ms each."""
-_PARTS = 32
-"""Parts of the primary key that a sample has at least."""
 
 
 @dataclass(frozen=True)
@@ -74,18 +72,18 @@ def sample(
     """Rows from even places of the primary key's ``parts``; none for a small table.
 
     At most some 4,000 reads of one row: 1 s, on a cold disk twenty; after ``until`` (monotonic
-    seconds) only as many as an even sample must have. DatabaseError.
+    seconds) not more than half of the least. DatabaseError.
     """
     wanted = sum(part.rows for part in parts) // ROWS
     if wanted < 2:
         return []
     each = max(min(max(wanted * _POINTS, _LEAST), _MOST) // len(parts), 1)
-    found = []
+    found: list[Sampled] = []
     # Rows come in batches with the sites in turn: a regular step would meet the same ones. The
     # seed makes two looks comparable.
     places = random.Random(17)
-    for number, part in enumerate(ranges.fair(parts)):
-        if number >= _PARTS and time.monotonic() > until:
+    for part in ranges.fair(parts):
+        if len(found) >= _LEAST // 2 and time.monotonic() > until:
             break
         for i in range(each):
             at = part.low + int((part.high - part.low) * (i + places.random()) / each)

@@ -139,7 +139,7 @@ def copy(
             {"to": target, "from": source}, bound=True,
         )  # fmt: skip
     parts = {
-        "columns": ", ".join(_bound(name) for name in columns),
+        "columns": listed(columns),
         "values": ", ".join(_value(name) for name in columns),
         "condition": text,
     }
@@ -160,6 +160,11 @@ def names(session: Session, schema: str, table: str) -> list[str]:
     ]
 
 
+def listed(columns: Sequence[str]) -> str:
+    """The columns, quoted, for a statement with bound values."""
+    return ", ".join(_bound(name) for name in columns)
+
+
 def _bound(name: str) -> str:
     return quote(name).replace("%", "%%")
 
@@ -174,4 +179,4 @@ def _value(name: str) -> str:
 
 
 __all__ = ["PRIMARY", "SESSION", "Pace", "again", "change", "copy", "count", "ends", "is_empty",
-           "max_id", "names", "run", "transaction"]  # fmt: skip
+           "listed", "max_id", "names", "run", "transaction"]  # fmt: skip

@@ -39,7 +39,7 @@ BEGUN, COPYING, RESTORING, DONE = "begun", "copying", "restoring", "done"
 SWAP, CARVE, REPLACED, FLAGS = "swap", "carve", "replaced", "flags"
 VERSION = 1
 _LARGEST = 2000
-"""Sites in a rule: an option row shall stay small; more than that is swapped or done by halves."""
+"""Deleted sites in a rule: an option row shall stay small. The next run takes the others."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,17 @@ class Record:
 
 def parse(text: str) -> Record:
     """From the stored text. ValueError for anything else than a record of this version."""
-    data: dict[str, Any] = json.loads(text)
-    if data.pop("v", 0) != VERSION:
+    data: Any = json.loads(text)
+    if not isinstance(data, dict) or data.pop("v", 0) != VERSION:
         raise ValueError("another version")
+    if not isinstance(data.get("rule"), dict):
+        raise ValueError("no rule")
     return Record(**{**data, "rule": Rule.of(data["rule"])})
+
+
+def first_of(sites: Sequence[int]) -> tuple[int, ...]:
+    """As many deleted sites as one run's rule may name; the next run takes the others."""
+    return tuple(sites[:_LARGEST])
 
 
 class Records:
@@ -118,12 +125,6 @@ class Records:
 
     def create(self, record: Record) -> Record:
         """Writes a new one. Refused where its name is taken (two runs in one second)."""
-        if len(record.rule.gone_sites) > _LARGEST:
-            raise Refused(
-                f"{len(record.rule.gone_sites)} deleted sites are too many for one run",
-                state="Nothing was changed",
-                next=f"see invalidations.size; at most {_LARGEST} at once",
-            )
         name = PREFIX + record.backup
         made = self._session.execute("option_create", (name, record.text()), option=self._options)
         if not made:

@@ -4,7 +4,9 @@ A whole table (``swap``, ``replaced``): the reverse of the exchange, just as ato
 created since are merged into it. The table that was replaced stays as another backup. What the
 archiver has done since the truncate is done once more: an archive is built anew, none is lost.
 
-Rows that were carved out: those that are not there are inserted back.
+Rows that were carved out: those that are not there are inserted back. So are those of a whole
+table that has other columns than the live one has now (an upgrade lies between): in its place
+Matomo would find a table it does not know.
 """
 
 from __future__ import annotations
@@ -22,12 +24,16 @@ from matops.mysql.invalidations.record import (
     FLAGS,
     REPLACED,
     RESTORING,
+    SWAP,
     Record,
     unfinished,
 )  # fmt: skip
 from matops.mysql.invalidations.tools import GAP, Tools
+from matops.mysql.session import Session
 
 EVERY = ("TRUE", ())
+LOST = 1000
+"""Gaps left free above the ids of a live table that is gone: a thousand million ids."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +57,20 @@ def put_back(tools: Tools, record: Record) -> Outcome:
         return Outcome(record, clear_flags.put_back(tools, record))
     if not tools.there(record.backup):
         raise swap.lost(record)
-    if record.method == CARVE:
-        return _insert_back(tools, record)
     if not tools.there(record.table):
+        if record.method == CARVE:
+            raise _nowhere(record)
         return _take_place(tools, record)
+    if inserts(tools.session, tools.schema, record):
+        return _insert_back(tools, record)
     return _exchange_back(tools, record)
+
+
+def inserts(session: Session, schema: str, record: Record) -> bool:
+    """Its rows are inserted into the live table; else the two tables are exchanged."""
+    if record.method == CARVE or record.state == RESTORING or record.restored:
+        return True
+    return not swap.alike(session, schema, record.table, record.backup)
 
 
 def _insert_back(tools: Tools, record: Record) -> Outcome:
@@ -69,10 +84,27 @@ def _insert_back(tools: Tools, record: Record) -> Outcome:
     return Outcome(record, record.back)
 
 
+def _nowhere(record: Record) -> MatopsError:
+    return MatopsError(
+        f"{record.table} is gone, and {record.backup} holds but a part of its rows",
+        state="Nothing was changed",
+        next="put a whole table back first: invalidations.backups lists them",
+    )
+
+
 def _take_place(tools: Tools, record: Record) -> Outcome:
-    """Where there is no live table at all."""
-    swap.set_first(tools, record.backup, tools.highest(record.backup) + GAP)
-    tools.session.execute("invalidations_put", **{"from": record.backup, "to": record.table})
+    """Where there is no live table at all. Its ids, given out since, are known to nobody: they
+    began ``GAP`` above those of the newest backup."""
+    known = [one.backup for one in tools.records.all() if one.method in (SWAP, REPLACED)
+             and tools.there(one.backup)]  # fmt: skip
+    swap.set_first(tools, record.backup, tools.highest(*known) + LOST * GAP)
+    tools.switch.do(
+        record.backup,
+        lambda: tools.session.execute(
+            "invalidations_put", **{"from": record.backup, "to": record.table}
+        ),
+        lambda: tools.there(record.table),
+    )
     tools.records.drop(record)
     return Outcome(record, 0)
 
@@ -111,7 +143,8 @@ def _strangers(tools: Tools, record: Record, old: int) -> int:
 def finish(tools: Tools, record: Record) -> Outcome:
     """Merges the rows created since, after the exchange. Goes on where a killed run was."""
     if record.state == BEGUN:
-        swap.verified(tools, record.table, record.backup)
+        # Columns may differ by now, if the restore was killed and an upgrade came before this.
+        swap.above(tools, record.table, record.backup)
         record = tools.records.change(record, state=COPYING)
     record = swap.copy_back(tools, record, record.backup, EVERY, missing=True)
     rows, newer = moving.count(

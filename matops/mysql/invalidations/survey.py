@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, TypeVar, Union
 
 from matops.mysql.invalidations import in_progress, index_ranges, ranges
-from matops.mysql.invalidations.again import once_more
+from matops.mysql.invalidations.again import TOO_LONG, once_more
 from matops.mysql.invalidations.in_progress import InProgress, Recovery
 from matops.mysql.invalidations.index_ranges import Sampled, Span
 from matops.mysql.invalidations.shape import Shape
@@ -28,7 +28,7 @@ from matops.mysql.invalidations.tally import (
     IndexTally,
     RowTally,
 )
-from matops.mysql.session import Session
+from matops.mysql.session import DatabaseError, Session
 
 Part = TypeVar("Part")
 SHARES = (0.3, 0.75, 1.0)
@@ -50,6 +50,8 @@ class Survey:
     rows: RowTally = field(default_factory=RowTally)
     duplicates: Duplicates = field(default_factory=Duplicates)
     in_progress: InProgress = field(default_factory=InProgress)
+    estimate: int = 0
+    """Rows as the server estimates them."""
     seen: float = 0.0
     """Monotonic seconds when the rows in progress were seen, about."""
 
@@ -57,8 +59,10 @@ class Survey:
     def total(self) -> int:
         """Rows in the table: counted where a pass was whole, else estimated by primary key,
         whose ranges are cut more evenly than the index's."""
-        if self.index.share >= 1 or not self.rows.share:
+        if self.index.share >= 1:
             return self.index.rows
+        if not self.rows.share:
+            return self.index.rows or self.estimate
         return round(self.rows.rows / self.rows.share)
 
     @property
@@ -82,6 +86,7 @@ def look(
     if not parts:
         found.seen = time.monotonic()
         return found
+    found.estimate = sum(part.rows for part in parts)
     points = index_ranges.sample(session, shape.name, parts, began + _SAMPLED * max_seconds)
     spans = index_ranges.spans(points, sum(part.rows for part in parts)) if shape.index else []
     found.duplicates.share = 0.0
@@ -125,7 +130,12 @@ def _each(parts: Sequence[Part], until: float, weigh: Callable[[Part], int],
     for number, part in enumerate(ranges.fair(parts)):
         if number and time.monotonic() > until + (0 if number >= _LEAST else _GRACE):
             break
-        do(part)
+        try:
+            do(part)
+        except DatabaseError as error:
+            if error.number not in TOO_LONG:
+                raise
+            break
         done += max(weigh(part), 1)
     return 1.0 if done == total else done / total
 
@@ -190,8 +200,7 @@ def age_times(now: float) -> list[str]:
 
 def _add(tally: RowTally, row: dict[str, Any]) -> int:
     """Counts one group; how many rows of it are in progress."""
-    number = int(row["number"])
-    status = int(row["status"] or 0)
+    number, status = int(row["number"]), row["status"]
     tally.rows += number
     tally.names.add(str(row["name"]), number)
     if row["report"]:
@@ -200,7 +209,10 @@ def _add(tally: RowTally, row: dict[str, Any]) -> int:
         tally.in_progress += number
         tally.no_start += 0 if row["started"] else number
         return number
-    tally.strange += number if status else 0
+    if status != 0:
+        # Matomo looks for status != 1 (not NULL), and starts only what has status = 0.
+        tally.strange += number
+        return 0
     tally.queued += number
     tally.ages[int(row["age"])] = tally.ages.get(int(row["age"]), 0) + number
     oldest: Optional[str] = row["oldest"]

@@ -21,6 +21,7 @@ from matops.mysql.invalidations.keep import Rule
 from matops.mysql.invalidations.moving import Pace
 from matops.mysql.invalidations.record import BEGUN, COPYING, DONE, SWAP, Record
 from matops.mysql.invalidations.tools import GAP, Tools
+from matops.mysql.session import Session
 
 
 def begin(tools: Tools, rule: Rule, why: str) -> Record:
@@ -128,12 +129,8 @@ def finish(tools: Tools, record: Record) -> Record:
 
 def verified(tools: Tools, live: str, backup: str) -> int:
     """Reads the exchange back: the highest id of the backup. MatopsError for other columns."""
-    boundary = moving.max_id(tools.session, backup)
-    if tools.next_id(live) <= boundary:
-        tools.tell(f"  the next id of {live} was not above {boundary}: it is set again")
-        set_first(tools, live, tools.highest(live, backup) + GAP)
-    old, new = (columns(tools, name) for name in (backup, live))
-    if old != new:
+    boundary = above(tools, live, backup)
+    if not alike(tools.session, tools.schema, live, backup):
         raise MatopsError(
             f"the columns of {live} and {backup} differ: somebody altered one of them",
             state=f"{live} is in use; nothing was copied back",
@@ -142,10 +139,22 @@ def verified(tools: Tools, live: str, backup: str) -> int:
     return boundary
 
 
-def columns(tools: Tools, name: str) -> list[tuple[str, str]]:
-    """(name, declared type) of each column."""
-    rows = tools.session.rows("table_columns", (tools.schema, name))
-    return [(str(row["name"]), str(row["declared"])) for row in rows]
+def above(tools: Tools, live: str, backup: str) -> int:
+    """The highest id of the backup; the next one of the live table is above it then."""
+    boundary = moving.max_id(tools.session, backup)
+    if tools.next_id(live) <= boundary:
+        tools.tell(f"  the next id of {live} was not above {boundary}: it is set again")
+        set_first(tools, live, tools.highest(live, backup) + GAP)
+    return boundary
+
+
+def alike(session: Session, schema: str, one: str, other: str) -> bool:
+    """Both tables have the same columns, of the same declared types, in the same order."""
+    first, second = (
+        [(row["name"], row["declared"]) for row in session.rows("table_columns", (schema, name))]
+        for name in (one, other)
+    )
+    return first == second
 
 
 def copy_back(
@@ -157,7 +166,8 @@ def copy_back(
     ``counter``: the field of the record that counts them. ``missing``: see ``moving.copy``.
     """
     session = tools.session
-    names = moving.names(session, tools.schema, source)
+    there = moving.names(session, tools.schema, record.table)
+    names = [name for name in moving.names(session, tools.schema, source) if name in there]
     last, pace = moving.max_id(session, source), Pace()
 
     def chunk(end: int) -> Record:

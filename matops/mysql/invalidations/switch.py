@@ -126,6 +126,13 @@ class Switch:
         thread.start()
         try:
             yield
+        except (KeyboardInterrupt, SystemExit):
+            # Our end is closed now, but the server would go on waiting, and do it yet.
+            over.set()
+            thread.join()
+            with contextlib.suppress(DatabaseError):
+                self.watch.kill_connection(own)
+            raise
         finally:
             over.set()
             thread.join()

@@ -10,8 +10,9 @@ Key = TypeVar("Key", bound=Hashable)
 
 MOST_SITES = 200_000
 MOST_NAMES = 5_000
-AGES = (0, 3600, 86400, 7 * 86400, 30 * 86400, 90 * 86400, 180 * 86400, 365 * 86400)
-"""Seconds before now: where one age class ends and the next begins."""
+AGES = (-3600, 3600, 86400, 7 * 86400, 30 * 86400, 90 * 86400, 180 * 86400, 365 * 86400)
+"""Seconds before now: where one age class ends and the next begins. What is ahead by less than an
+hour came while we looked, or from a host whose clock is ahead: it is new, not in the future."""
 AGE_NAMES = (
     "in the future", "under 1 hour", "1 hour to 1 day", "1 to 7 days", "7 to 30 days",
     "30 to 90 days", "90 to 180 days", "180 days to 1 year", "over 1 year", "none",
@@ -83,7 +84,7 @@ class RowTally:
     in_progress: int = 0
     no_start: int = 0
     strange: int = 0
-    """Rows with another status than Matomo knows (0, 1); NULL counts as queued."""
+    """Rows with another status than Matomo knows (0, 1), or none: it never takes them."""
     ages: dict[int, int] = field(default_factory=dict)
     """Index into ``AGE_NAMES`` → queued rows."""
     oldest: str = ""

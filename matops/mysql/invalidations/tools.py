@@ -24,6 +24,7 @@ GAP = 1_000_000
 """Ids left free: more than can be given out between looking at the counter and the RENAME."""
 LONGEST = 64
 """Characters of a table's name, on both servers."""
+_LINGERS = 2.0  # seconds: a killed run's connection may hold its lock for as long
 _ASK_EVERY = 5.0  # seconds between two looks at whether the lock is still ours
 
 
@@ -196,7 +197,7 @@ def lock_name(schema: str, table: str) -> str:
 def _take(session: Session, table: str) -> None:
     name = lock_name(session.address.schema, table)
     # The server may need a moment to notice that a killed run's connection is gone.
-    until = time.monotonic() + 2
+    until = time.monotonic() + _LINGERS
     while int(session.value("user_lock_take", (name,)) or 0) != 1:
         if time.monotonic() < until:
             time.sleep(0.1)

@@ -34,6 +34,9 @@ NOT_READ = {
     1205: "locked by somebody for longer than we wait",
     1146: "gone meanwhile",
     1054: "not a table of Matomo's",
+    1176: "its index_idsite_dates_period is missing",
+    1969: "a statement took too long",
+    3024: "a statement took too long",
 }
 """Errors for which one archive table is passed over, and what they mean."""
 

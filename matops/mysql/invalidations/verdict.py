@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Optional
 
 from matops.errors import UsageError
@@ -40,10 +40,14 @@ class Facts:
     uncovered: Optional[int] = 0
     again: str = "--dates=<first>,<last> --sites=<ids>"
     """Words for core:invalidate-report-data that name the uncovered archives."""
+    again_size: str = "those days"
+    """How much that command queues: it takes no list of single archives."""
     kept: Mapping[int, int] = field(default_factory=dict)
     """Days → rows that ``truncate --keep-days`` would leave."""
     estimated: bool = False
     """Rows were not all counted: they are shown with ~ and three figures."""
+    least: frozenset[str] = frozenset()
+    """Of ``LIMITS``: figures of a part only, so that the truth may be larger."""
 
     @property
     def left(self) -> int:
@@ -71,6 +75,9 @@ class Thresholds:
     """Of the queue: duplicates, or rows of deleted sites, that are worth a run of their own."""
     least: int = 1_000
     """Rows: fewer duplicates than that are left to the archiver, which drops them itself."""
+    best: float = 1_000_000.0
+    """Rows a day that no archiver exceeds for long: where no pace can be told (it is stuck, or
+    off), a queue that is too long even for this one is flooded all the same."""
     finish: float = 1.0
     """Days in which the rows that a truncate keeps are to be done."""
 
@@ -138,16 +145,18 @@ def _deleted(facts: Facts, limits: Thresholds, fab: str) -> list[Advice]:
 
 
 def _flooded(facts: Facts, limits: Thresholds, fab: str) -> list[Advice]:
+    measured = bool(facts.per_day)
+    facts = replace(facts, per_day=facts.per_day or limits.best)
     days = facts.days(facts.left)
     if facts.left < limits.few or days is None or facts.per_day is None:
         return []
-    drowning = facts.added_per_day >= facts.per_day
+    drowning = measured and facts.added_per_day >= facts.per_day
     if days <= limits.days and not drowning:
         return []
     keep = keep_days(facts, limits)
-    why = (
-        f"{facts.show(facts.left)} rows at {facts.per_day:,.0f} a day take {days:,.1f} days at best"
-    )
+    at = "at" if measured else "are not worked off now; even at"
+    why = (f"{facts.show(facts.left)} rows {at} {facts.per_day:,.0f} a day take "
+           f"{days:,.1f} days at best")  # fmt: skip
     if drowning:
         why += f", and {facts.added_per_day:,.0f} a day are added: it never ends"
     why += f". Keeping {keep} days leaves {facts.show(facts.kept.get(keep, 0))} rows"
@@ -182,7 +191,8 @@ def _uncovered(facts: Facts, fab: str) -> list[Advice]:
     if not facts.uncovered:
         return []
     why = (f"{facts.uncovered:,} archives are marked invalid and no row asks for them: they "
-           "stay so until they are invalidated again, which queues those days anew")  # fmt: skip
+           f"stay so until they are invalidated again, which queues {facts.again_size} anew, with "
+           "their longer periods and segments: take fewer where that is too much")  # fmt: skip
     command = f'{fab} console "core:invalidate-report-data {facts.again}"'
     return [Advice(UNCOVERED, why, command)]
 
@@ -236,7 +246,7 @@ def crossed(facts: Facts, rows: int, limits: Mapping[str, float]) -> tuple[list[
     over, unknown = [], []
     for name, limit in limits.items():
         value = values[name]
-        if value is None:
+        if value is None or (name in facts.least and value <= limit):
             unknown.append(name)
         elif value > limit:
             over.append(f"{name} {_show(name, value)} > {_show(name, limit)}")
