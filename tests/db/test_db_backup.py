@@ -66,7 +66,8 @@ INSERT INTO piwik_zero VALUES (0, 1), (7, 2);
 CREATE TABLE piwik_child (id INT PRIMARY KEY, z INT, FOREIGN KEY (z) REFERENCES piwik_zero (id));
 INSERT INTO piwik_child VALUES (1, 7);
 CREATE TABLE `piwik_we``ird na/me` (`a``b` VARCHAR(20), `order` INT, PRIMARY KEY (`order`, `a``b`));
-INSERT INTO `piwik_we``ird na/me` VALUES ('x''y', 1), ('{{table}}', 2), (':where', 2), ('', 3), ('\r\n', 2);
+INSERT INTO `piwik_we``ird na/me` VALUES ('x''y', 1), ('{{table}}', 2), (':where', 2), ('', 3),
+  ('\r\n', 2);
 CREATE TABLE piwik_no_key (a VARCHAR(10));
 INSERT INTO piwik_no_key VALUES ('same'), ('same'), (NULL);
 CREATE TABLE piwik_myisam (a INT PRIMARY KEY) ENGINE=MyISAM; INSERT INTO piwik_myisam VALUES (1);
