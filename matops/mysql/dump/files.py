@@ -125,7 +125,7 @@ def name_of(order: int, table: str) -> str:
     """
     name = urllib.parse.quote(table, safe="")
     if len(name) > _LONGEST:
-        name = f"{name[:_LONGEST - 65]}-{hashlib.sha256(table.encode()).hexdigest()}"
+        name = f"{name[: _LONGEST - 65]}-{hashlib.sha256(table.encode()).hexdigest()}"
     return f"{order:02d}-{name}.sql.gz"
 
 
