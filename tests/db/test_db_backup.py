@@ -138,16 +138,21 @@ class Kit:
 
     def tables(self, schema: str) -> dict[str, tuple[str, int]]:
         """Name: (the statement that makes it, its checksum over every stored byte)."""
-        names = [
-            str(row["n"]) for row in self.server.sql(
+        with self.server.connect(schema=schema) as connection:
+            cursor = connection.cursor()
+            cursor.execute(
                 "SELECT TABLE_NAME AS n FROM information_schema.TABLES WHERE TABLE_TYPE ="
-                f" 'BASE TABLE' AND TABLE_SCHEMA = '{schema}' AND TABLE_NAME LIKE 'piwik%'")
-        ]  # fmt: skip
-        return {name: self._table(schema, "`" + name.replace("`", "``") + "`") for name in names}
+                f" 'BASE TABLE' AND TABLE_SCHEMA = '{schema}' AND TABLE_NAME LIKE 'piwik%'"
+            )
+            names = [str(row["n"]) for row in cursor.fetchall()]
+            return {name: _table(cursor, "`" + name.replace("`", "``") + "`") for name in names}
 
-    def _table(self, schema: str, quoted: str) -> tuple[str, int]:
-        made = self.server.sql(f"SHOW CREATE TABLE {quoted}", schema)[0]["Create Table"]
-        return made, self.server.sql(f"CHECKSUM TABLE {quoted}", schema)[0]["Checksum"]
+
+def _table(cursor: Any, quoted: str) -> tuple[str, int]:
+    cursor.execute(f"SHOW CREATE TABLE {quoted}")
+    made = cursor.fetchall()[0]["Create Table"]
+    cursor.execute(f"CHECKSUM TABLE {quoted}")
+    return made, cursor.fetchall()[0]["Checksum"]
 
 
 @pytest.fixture(scope="module")
