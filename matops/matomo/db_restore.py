@@ -87,7 +87,7 @@ def readme(folder: str, manifest: dict[str, Any]) -> str:
         "in it as",
         "  it was before or after.",
         f"The longest statement has {largest} bytes: the server's max_allowed_packet must be more.",
-        "Error 1118 (a row too wide) on MySQL: SET GLOBAL innodb_strict_mode = 0, until it is read.",
+        "Error 1118 (row too wide) on MySQL: SET GLOBAL innodb_strict_mode = 0 until it is read.",
         "Times are UTC in it. Before use: db.backup.verify, or sha256 of each file against "
         "manifest.json.",
     ]
