@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from matops.errors import Locked, Refused
+from matops.errors import Refused
 from matops.mysql.scratch import account, rows, shapes
 from matops.mysql.scratch.database import EMPTY, FOREIGN, OURS, Scratch
 from matops.mysql.scratch.names import grant_for, scratch_name
@@ -83,8 +83,6 @@ def test_one_at_a_time_and_what_was_left_goes(live: Server) -> None:
         with cut:
             second.kill_connection(first.connection_id)
             with other:
-                with pytest.raises(Locked, match="another run works"):
-                    cut.hold()
                 cut.drop()  # its name and sentinel are right, but it is not this run's any more
                 assert other.state() == OURS
             cut.create()
