@@ -71,16 +71,17 @@ def listing(place: str) -> list[dict[str, Any]]:
 
 
 def _entry(place: str, name: str) -> dict[str, Any]:
+    folder = f"{place}/{name}"
     try:
-        manifest = json.loads(Path(place, name, "manifest.json").read_text())
-        tables = manifest.pop("tables")
-        manifest.pop("files")
-        rows = sum(table["rows"] or 0 for table in tables)
-        return {**manifest, "name": name, "folder": f"{place}/{name}", "tables": len(tables),
-                "rows": rows, "error": ""}  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return {"name": name, "folder": f"{place}/{name}", "tables": 0, "rows": 0, "size": 0,
-                "data_bytes": 0, "error": f"its manifest is damaged: {error}"}  # fmt: skip
+        manifest = load(place, name)
+    except MatopsError as error:
+        return {"name": name, "folder": folder, "tables": 0, "rows": 0, "size": 0,
+                "data_bytes": 0, "error": error.what}  # fmt: skip
+    tables = manifest.pop("tables")
+    manifest.pop("files")
+    rows = sum(table["rows"] or 0 for table in tables)
+    return {**manifest, "name": name, "folder": folder, "tables": len(tables), "rows": rows,
+            "error": ""}  # fmt: skip
 
 
 def load(place: str, name: str) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def load(place: str, name: str) -> dict[str, Any]:
         _sound(manifest)
         return manifest
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise files.Damaged(f"backup {name} is damaged: its manifest: {error!r}") from None
+        raise files.Damaged(f"backup {name} is damaged: its manifest ({error!r})") from None
 
 
 def _sound(manifest: dict[str, Any]) -> None:

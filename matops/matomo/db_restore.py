@@ -30,8 +30,9 @@ def _server(manifest: dict[str, Any]) -> str:
     at = manifest.get("database") or {}
     if at.get("socket"):
         return f"-S {shlex.quote(at['socket'])} "
-    if at.get("host", "localhost") in ("", "localhost"):
-        return ""
+    here = at.get("host", "") in ("", "localhost", "127.0.0.1", "::1")
+    if here and int(at.get("port") or 3306) == 3306:
+        return ""  # by the socket: there a server often knows its administrator by his account
     return f"-h {shlex.quote(at['host'])} -P {int(at['port'])} "
 
 
@@ -86,6 +87,7 @@ def readme(folder: str, manifest: dict[str, Any]) -> str:
         "in it as",
         "  it was before or after.",
         f"The longest statement has {largest} bytes: the server's max_allowed_packet must be more.",
+        "Error 1118 (row too wide) on MySQL: SET GLOBAL innodb_strict_mode = 0 until it is read.",
         "Times are UTC in it. Before use: db.backup.verify, or sha256 of each file against "
         "manifest.json.",
     ]

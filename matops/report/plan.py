@@ -57,13 +57,16 @@ def lines(outcome: Outcome) -> Iterator[str]:
     if outcome.stale:
         yield f"OUT OF DATE: {outcome.stale}: rehearse again"
     outage, padding = total(outcome.plan.of(DOWN)), outcome.asked.padding
-    yield f"outage: {_range(outage)}"
+    count = sum(line.time is None for line in outcome.plan.of(DOWN))
+    more = f"; and {count} steps whose time is not known" if count else ""
+    yield f"outage: {_range(outage)}{more}"
     if outcome.has_ahead:
         rest = total(outcome.plan.of(DOWN, ahead=True))
-        yield (f"outage with migrate.ahead: {_range(rest)}; window "
+        yield (f"outage with migrate.ahead: {_range(rest)}{more}; window "
                f"{show_duration(outcome.window_ahead)}")  # fmt: skip
     window = show_duration(outcome.window)
-    yield f"WINDOW TO ANNOUNCE: {window} (likely x {padding:g}, no less than the upper end)"
+    add = f"; WITHOUT the {count} of unknown time: add what they may take" if count else ""
+    yield f"WINDOW TO ANNOUNCE: {window} (likely x {padding:g}, no less than the upper end){add}"
     yield from _when(outcome)
     for note in outcome.plan.notes:
         yield f"note: {note}"

@@ -33,8 +33,9 @@ from matops.mysql.scratch import account, shapes
 from matops.mysql.scratch.database import Scratch
 from matops.mysql.scratch.names import SENTINEL
 from matops.mysql.session import Address, Session
-from matops.runbook import rehearse_there, rehearse_update
-from matops.runbook.rehearse_there import Asked, say
+from matops.runbook import rehearse_update
+from matops.runbook.rehearse_notes import text_of
+from matops.runbook.rehearse_there import Asked, Run, say
 
 _NOTHING = "Nothing live was changed"
 _FIRST = ("0123456789abcdef", "192.0.2.77")  # a visitor, and an address of no one (RFC 5737)
@@ -50,7 +51,7 @@ class Ended:
     migrations: list[Migration]
 
 
-class Proof(rehearse_there._Run):
+class Proof(Run):
     """Two rehearsals and the live code between them. ``tasks`` and ``left`` after ``go``."""
 
     def __init__(self, asked: Asked, choices: Sequence[Choice]) -> None:
@@ -61,20 +62,20 @@ class Proof(rehearse_there._Run):
         self.left: list[str] = []
         """What core:update will still do to the chosen tables in the outage, a line each."""
 
-    def _inside(
+    def inside(
         self, db: Database, scratch: Scratch, tree: StagedTree, live: shapes.Schema
     ) -> Rehearsal:
         say("1. a plain upgrade of an empty copy")
         scratch.create()
-        self._copy(scratch, live)
+        self.copy(scratch, live)
         made = account.make(scratch, db.address)
-        console = self._console(db, scratch, tree, made)
-        self._prove(db, scratch, console)
+        console = self.console(db, scratch, tree, made)
+        self.prove(db, scratch, console)
         plain, result = self._upgrade(scratch, console)
         say("2. the live code on a copy with the statements applied")
         scratch.drop()
         scratch.create()
-        self._copy(scratch, live)
+        self.copy(scratch, live)
         own = self._old(db, scratch, tree, live, made)
         say("3. the upgrade of that copy")
         tree.empty_tmp()
@@ -144,7 +145,7 @@ class Proof(rehearse_there._Run):
         if made is not None:
             database.update(username=made.user, password=made.password)
         config = Path(self.asked.docroot) / "config"
-        texts = [rehearse_there._text(config / name)
+        texts = [text_of(config / name)
                  for name in ("config.ini.php", "common.config.ini.php")]  # fmt: skip
         commands = ini.text_of(db.config, "General", "always_load_commands_from_plugin")
         console = StagedConsole(tree, self.asked.php)

@@ -23,6 +23,8 @@ from matops.settings import ROOT, Settings
 
 ANNOUNCEMENT, START, END = "announcement", "start", "end"
 KINDS = (ANNOUNCEMENT, START, END)
+NO_CONTACT = "[notice_contact is not set]"
+"""Stands in a preview; a notice with it is not sent."""
 _NO_LINE_ENDS = re.compile(r"[\r\n\0\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _UNITS = {"de": ("Minuten", "Stunden"), "en": ("minutes", "hours"), "fr": ("minutes", "heures")}
 _TIME = {"de": "%d.%m.%Y %H:%M", "en": "%Y-%m-%d %H:%M"}
@@ -59,7 +61,7 @@ def values(window: Optional[Window], from_version: str, to_version: str, setting
     zone = ZoneInfo(window.zone if window else settings.notice_zone)
     found = {
         "service": settings.notice_service,
-        "contact": settings.notice_contact or settings.notice_from,
+        "contact": settings.notice_contact or settings.notice_from or NO_CONTACT,
         "from_version": from_version,
         "to_version": to_version,
         "zone": zone.key,

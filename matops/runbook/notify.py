@@ -13,7 +13,7 @@ import json
 import ssl
 import stat
 import urllib.parse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
@@ -40,6 +40,8 @@ class Sender:
     from_version: str
     to_version: str
     say: Say
+    _seen: dict[str, Any] = field(default_factory=dict)
+    """What had been sent when ``pending`` looked: what comes to it later is another operator's."""
 
     @property
     def settings(self) -> Settings:
@@ -47,9 +49,19 @@ class Sender:
         return self.site.settings
 
     def pending(self, again: bool) -> list[str]:
-        """The channels that it has still to go to. Refused where it has gone out already."""
+        """The channels that it has still to go to. Refused where it has gone out already.
+
+        UsageError: it would go out without a contact.
+        """
         wanted = list(notices.channels(self.settings))
-        done = {name: each for name, each in self._record().items() if name in wanted}
+        if notices.NO_CONTACT in self.notice.text:
+            raise UsageError(
+                "setting notice_contact is missing: the notice names it",
+                state="Nothing was sent",
+                next="set it in config/matops.yaml",
+            )
+        self._seen = self._record()
+        done = {name: each for name, each in self._seen.items() if name in wanted}
         if again or not done:
             return wanted
         rest = [name for name in wanted if name not in done]
@@ -68,9 +80,11 @@ class Sender:
 
     def send(self, channels: list[str]) -> list[str]:
         """Sends to each; what went out, a line each. The first that fails ends it: run again."""
-        went = []
-        record = self._record()
+        went: list[str] = []
         for name in channels:
+            record = self._record()
+            if record.get(name) != self._seen.get(name):
+                raise self._overtaken(name, "; ".join(went))
             record[name] = {"state": PERHAPS, "when": utc_now().timestamp()}
             self._write(record)
             try:
@@ -86,6 +100,14 @@ class Sender:
             self.say(line)
             went.append(line)
         return went
+
+    def _overtaken(self, name: str, went: str) -> Refused:
+        return Refused(
+            f"somebody else has begun to send the {self.notice.kind} to {name} meanwhile",
+            host=self.site.host.name,
+            state=f"Sent by this run: {went or 'nothing'}",
+            next="run the same again: it shows what has gone out",
+        )
 
     # --- what was sent -----------------------------------------------------------------------
 

@@ -76,7 +76,9 @@ class Outcome:
             "window_seconds": self.window, "window_with_ahead_seconds": self.window_ahead,
             "padding": self.asked.padding, "start": self.asked.start, "zone": self.asked.zone,
             "disk_peak_bytes": data, "tmp_peak_bytes": tmp,
-            "unknown": unknown(self.plan.lines), "notes": list(self.plan.notes),
+            "unknown": unknown(self.plan.lines),
+            "unknown_in_outage": unknown(self.plan.of(DOWN)), "notes": list(self.plan.notes),
+            "fails": [line.what for line in self.plan.failing],
             "holds": [dataclasses.asdict(each) for each in self.judgements],
         }  # fmt: skip
 

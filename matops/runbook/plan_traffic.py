@@ -72,4 +72,5 @@ def during(hours: list[int], now: float, start: Optional[float], seconds: float)
         end = min(at - at % HOUR + HOUR, start + seconds)
         total += hours[int((at - first) // HOUR) % HOURS] * (end - at) / HOUR
         at = end
-    return int(total), int(total * 1.5)
+    # A young site, or a gap of an hour last week, must not look like no traffic at all.
+    return int(total), int(max(total * 1.5, mean * seconds / HOUR))

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matops.errors import MatopsError
+from matops.errors import Locked, MatopsError
 from matops.matomo import ini, live_watch, rehearsal_base, staged_config
 from matops.matomo.database import Database
 from matops.matomo.rehearsal import Rehearsal, save
@@ -26,14 +26,14 @@ from matops.matomo.staged_tree import StagedTree, WebUser, own_plugins
 from matops.mysql import server as servers
 from matops.mysql.scratch import account, rows, shapes
 from matops.mysql.scratch.database import Scratch
-from matops.mysql.session import Session
+from matops.mysql.session import ConnectionCut, NotReachable, Session
 from matops.runbook import rehearse_notes, rehearse_update
 from matops.runbook.rehearse_look import maker
 from matops.runbook.rehearse_notes import text_of
 from matops.units import show_duration
 
-_text = text_of
 _TOLD = 10  # seconds between two words about a long copy
+_RESTART = 60  # seconds that a server which was restarted may take to come back
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ def run(**asked: Any) -> dict[str, Any]:
     with a GRANT, OutcomeUnknown, MatopsError; nothing stays then but the line of the error.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # jobs.stop: clean up first
-    found = _Run(Asked(**asked)).go()
+    found = Run(Asked(**asked)).go()
     save(asked["state_dir"], found)
     return {"at": found.at}
 
@@ -73,8 +73,8 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-class _Run:
-    """One rehearsal at work."""
+class Run:
+    """One rehearsal at work. A proof of more than that overrides ``inside``."""
 
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
@@ -102,7 +102,11 @@ class _Run:
             live = shapes.look(db.session, db.address.schema, db.prefix)
             before = live_watch.look(db, self.asked.docroot, live)
             try:
-                result = self._inside(db, scratch, tree, live)
+                result = self.inside(db, scratch, tree, live)
+            except ConnectionCut as error:
+                error.state = "Nothing live was changed"
+                error.next = "run this again: it clears what is left first"
+                raise
             finally:
                 self._remove(scratch, tree)
             db.session.reconnect()  # idle all the while: the server may have cut it
@@ -139,15 +143,16 @@ class _Run:
 
     # --- inside ------------------------------------------------------------------------------
 
-    def _inside(
+    def inside(
         self, db: Database, scratch: Scratch, tree: StagedTree, live: shapes.Schema
     ) -> Rehearsal:
+        """What is done in the scratch database. All of it is removed, however it ends."""
         scratch.create()
-        self._copy(scratch, live)
+        self.copy(scratch, live)
         console_address = account.make(scratch, db.address)
         self._about_account(db, scratch, console_address)
-        console = self._console(db, scratch, tree, console_address)
-        self._prove(db, scratch, console)
+        console = self.console(db, scratch, tree, console_address)
+        self.prove(db, scratch, console)
         before = console.local_config()
         result = rehearse_update.rehearse(
             console, scratch, timeout=self.asked.timeout, say=say, to_version=self.asked.to_version
@@ -160,13 +165,14 @@ class _Run:
             result,
             stage=self.asked.stage,
             config_changes=staged_config.changes(
-                before, console.local_config(), _text(tree.config / "global.ini.php")
+                before, console.local_config(), text_of(tree.config / "global.ini.php")
             )
             if result.ok
             else [],
         )
 
-    def _copy(self, scratch: Scratch, live: shapes.Schema) -> None:
+    def copy(self, scratch: Scratch, live: shapes.Schema) -> None:
+        """Fills the scratch database: empty tables, small rows, the sentinel. DatabaseError."""
         began = told = time.monotonic()
 
         def tell(count: int) -> None:
@@ -196,9 +202,8 @@ class _Run:
         self.proofs.append("no account of its own could be made (needs CREATE USER, or --login "
                            "root): the staged console used Matomo's")  # fmt: skip
 
-    def _console(
-        self, db: Database, scratch: Scratch, tree: StagedTree, made: Any
-    ) -> StagedConsole:
+    def console(self, db: Database, scratch: Scratch, tree: StagedTree, made: Any) -> StagedConsole:
+        """The private copy of the stage, with its console. ``made``: the throw-away account."""
         docroot, source = Path(self.asked.docroot), Path(self.asked.stage) / "matomo"
         plugins = own_plugins(docroot, source, self.asked.retired)
         tree.make(source, plugins)
@@ -207,7 +212,7 @@ class _Run:
         database = {"dbname": scratch.name}
         if made is not None:
             database.update(username=made.user, password=made.password)
-        texts = [_text(docroot / "config" / name)
+        texts = [text_of(docroot / "config" / name)
                  for name in ("config.ini.php", "common.config.ini.php")]  # fmt: skip
         commands = ini.text_of(db.config, "General", "always_load_commands_from_plugin")
         local, common = staged_config.private(texts[0], texts[1], commands, database)
@@ -217,7 +222,8 @@ class _Run:
         self.notes += rehearse_notes.new_plugins(db.config, source)
         return console
 
-    def _prove(self, db: Database, scratch: Scratch, console: StagedConsole) -> None:
+    def prove(self, db: Database, scratch: Scratch, console: StagedConsole) -> None:
+        """The sentinel is where it must be, and nowhere else. Refused, MatopsError."""
         live = db.session.value("option_read", (OPTION,), option=db.table("option"))
         if live is not None:
             raise MatopsError(
@@ -235,6 +241,13 @@ class _Run:
     def _remove(self, scratch: Scratch, tree: StagedTree) -> None:
         """Everything, whatever fails first: what could not be removed is named."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would leave half of it
+        try:
+            _come_back(scratch)
+        except Locked:  # the connection was cut: the next run has cleared ours away
+            say("another run has begun meanwhile and removed what this one had made")
+            return
+        except MatopsError:
+            pass  # the database is down: what that leaves is told below
         troubles = []
         for remove in (tree.clear, scratch.drop, lambda: account.remove(scratch)):
             try:
@@ -254,8 +267,19 @@ class _Run:
             return
         raise MatopsError(
             f"the live installation changed during the rehearsal: {'; '.join(difference.serious)}",
-            state="The rehearsal wrote to its own database and folder only, and removed them; its "
-            "result was not kept",
-            next="find out who did that (another operator, an update, a plugin), then rehearse "
-            "again",
+            state="The rehearsal's own database and folder are removed; its result was not kept",
+            next="find out who did that (another operator, an update, a plugin; a migration in "
+            "PHP that names the live database itself), then rehearse again",
         )
+
+
+def _come_back(scratch: Scratch) -> None:
+    """The lock is ours, on a server that answers. Locked, DatabaseError: it does not come back."""
+    until = time.monotonic() + _RESTART
+    while True:
+        try:
+            return scratch.hold()
+        except NotReachable:
+            if time.monotonic() > until:
+                raise
+            time.sleep(1)

@@ -7,7 +7,7 @@ import itertools
 import re
 from typing import Any, Callable
 
-from matops.errors import MatopsError
+from matops.errors import MatopsError, Refused
 from matops.matomo.rehearsal import CONSOLE, FOLLOWING, OTHER, SQL, Migration, Rehearsal
 from matops.matomo.staged_console import StagedConsole
 from matops.matomo.update_output import Step, UpdateOutput, component_of, version_of
@@ -16,6 +16,7 @@ from matops.mysql.scratch.database import Scratch
 from matops.mysql.session import ConnectionCut
 
 _WARNED = "error or warning logs detected"
+_STRINGS = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 _FOLLOWS = "perhaps only because the one before it failed"
 
 
@@ -30,9 +31,11 @@ def rehearse(
     """Every migration with how it went; the rest of the result is the caller's to fill in.
 
     After a failure the migrations behind it are tried, as far as the server can be asked.
-    Raises MatopsError where core:update cannot be run at all.
+    Raises Refused where one names the live database, MatopsError where core:update cannot be
+    run at all.
     """
     listed = console.ask("matops:migrations")
+    _here_only(listed["migrations"], scratch.live)
     say(f"{len(listed['migrations'])} migrations to {to_version}")
     output = UpdateOutput()
 
@@ -58,6 +61,28 @@ def rehearse(
         plugins=[_component(str(name)) for name in listed["components"] if name != "core"],
         deactivated=output.deactivated, notes=warnings(output.text),
     )  # fmt: skip
+
+
+def _here_only(listed: list[dict[str, Any]], live: str) -> None:
+    # With Matomo's own account such a statement would reach the live tables, whatever database the
+    # console is connected to; with an account of its own it would fail here only.
+    for each in listed:
+        if each["kind"] != CONSOLE and names_schema(each["statement"], live):
+            whose = f"{each['component']} {each['file']}".strip()
+            raise Refused(
+                f"a migration of {whose} names the live database {live} itself, so it cannot run "
+                f"on a copy: {' '.join(each['statement'].split())[:120]}",
+                state="No migration was run; nothing live was changed",
+                next="ask the plugin's author to use table names alone",
+            )
+
+
+def names_schema(statement: str, schema: str) -> bool:
+    """True where it says ``schema.``, or USE; in doubt (a comment), too. Pure."""
+    text = _STRINGS.sub("''", statement)
+    name = re.escape(schema)
+    named = rf"(?:`{re.escape(schema.replace('`', '``'))}`|(?<![\w$.@`]){name})"
+    return bool(re.search(rf"(?i){named}\s*\.\s*[`\w]|\buse\s+`?{name}\b", text))
 
 
 def _line(step: Step) -> str:

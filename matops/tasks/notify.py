@@ -57,6 +57,8 @@ def preview(
     desk = Desk(c, json=json)
     site = desk.site(changes=True, local=local)
     facts = _Facts(site, start, window, to_version)
+    for note in facts.notes:
+        desk.say(f"note: {note}")
     found = [facts.compose(one) for one in kinds]
     if json:
         print(as_json([vars(one) for one in found]))
@@ -101,6 +103,9 @@ def send(
     notice = facts.compose(kind)
     sender = Sender(site, notice, facts.window, facts.from_version, facts.to_version, desk.say)
     channels = sender.pending(again)
+    facts.must_be_ahead(kind)
+    for note in facts.notes:
+        desk.say(f"note: {note}")
     desk.say(f"Subject: {notice.subject}\n\n{notice.text}")
     desk.say(f"{'would go' if dry_run else 'goes'} to: {', '.join(channels)}")
     went: list[str] = []
@@ -120,7 +125,12 @@ class _Facts:
     def __init__(self, site: Site, start: str, window: str, to_version: str) -> None:
         self._settings = site.settings
         plan = planning.last(site) or {}
-        rehearsal = None if plan or to_version else load(site)
+        rehearsal = load(site)
+        if plan and rehearsal and plan.get("to") != rehearsal.to_version and not to_version:
+            raise Refused(f"the last plan is of {plan.get('to')}, and the last rehearsal of "
+                          f"{rehearsal.to_version}", host=site.host.name,
+                          next="plan again, or give --to-version, --start, --window")  # fmt: skip
+        self.notes = [] if window else _doubts(plan)
         self.from_version = str(plan.get("from") or site.version)
         self.to_version = to_version or str(
             plan.get("to") or (rehearsal.to_version if rehearsal else "")
@@ -145,10 +155,31 @@ class _Facts:
             return notices.Window(moment, int(seconds), str(plan.get("zone") or zone))
         return None
 
+    def must_be_ahead(self, kind: str) -> None:
+        """UsageError where something is announced whose time is past."""
+        if kind == notices.ANNOUNCEMENT and self.window and self.window.start < utc_now():
+            raise UsageError("the start that would be announced is past", state="Nothing was sent",
+                             next="plan again with --start, or give --start here")  # fmt: skip
+
     def compose(self, kind: str) -> notices.Notice:
         """One notice, in all languages. UsageError."""
         return notices.compose(kind, self._settings, self.window, self.from_version,
                                self.to_version, utc_now())  # fmt: skip
+
+
+def _doubts(plan: dict[str, Any]) -> list[str]:
+    """What speaks against the window of a plan that is about to be announced."""
+    found = []
+    if plan.get("stale"):
+        found.append(f"out of date: {plan['stale']}")
+    found += [f"core:update would fail at {what}" for what in plan.get("fails", [])[:1]]
+    found += [f"{each['name']} does not hold it" for each in plan.get("holds", [])
+              if each.get("status") == plan_window.NOT]  # fmt: skip
+    if plan.get("unknown_in_outage"):
+        found.append(
+            f"{len(plan['unknown_in_outage'])} steps whose time is not known are not in it"
+        )
+    return [f"the plan's window: {'; '.join(found)}. Plan again, or give --window"] if found else []
 
 
 ns = Collection("notify")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from matops.errors import MatopsError
+from matops.errors import MatopsError, UsageError
 from matops.matomo.site import Site
 from matops.report import plan as report
 from matops.runbook import check, database_space, plan_window
 from matops.runbook import plan as planning
 from matops.tasks.desk import JSON_HELP, LOCAL_HELP, Desk, operation
-from matops.units import parse_duration, parse_size, show_duration, show_size
+from matops.units import parse_duration, parse_size, show_duration, show_size, utc_now
 
 
 @operation(
@@ -54,6 +54,8 @@ def plan(
     moment, zone = None, ""
     if start:
         moment, zone = plan_window.parse_start(start, desk.settings.notice_zone)
+        if moment < utc_now():
+            raise UsageError(f"--start: '{start}' is past")
     site = desk.site(changes=True, local=local, modules=check.MODULES, asked=_asked(desk))
     rehearsal, stale = planning.rehearsed(site)
     asked = planning.Asked(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from matops.errors import MatopsError
+from matops.errors import Refused
 from matops.matomo.rehearsal import Rehearsal, load
 from matops.matomo.rehearsal_base import why_outdated
 from matops.matomo.release import stages
@@ -65,20 +65,22 @@ def rehearse(
 
 def _show(desk: Desk, result: Rehearsal) -> None:
     desk.show(result.data(), report.HEADERS, report.rows(result))
-    if not desk.json:
-        for line in report.lines(result):
-            desk.say(line)
+    for line in report.lines(result):
+        desk.say(line)
 
 
 def _show_last(desk: Desk, site: Site) -> None:
     result = load(site)
     if result is None:
-        raise MatopsError(
+        raise Refused(
             "nothing was rehearsed here yet", host=site.host.name, next="release.stage, rehearse"
         )
     stage = next((each for each in stages.staged(site) if each.path == result.stage), None)
     why = why_outdated(site, result, stage)
-    _show(desk, result)
+    if desk.json:
+        desk.show({"host": site.host.name, "rehearsal": result.data(), "stale": why}, (), ())
+    else:
+        _show(desk, result)
     desk.say(f"OUT OF DATE: {why}" if why else "it still holds: nothing it stands on has changed")
 
 

@@ -19,7 +19,8 @@ import pytest
 
 from matops.errors import Locked, MatopsError, Refused, UsageError
 from matops.matomo import db_backup, db_backup_kept, db_restore
-from matops.mysql.dump import choose, table
+from matops.matomo.probes import backups
+from matops.mysql.dump import choose, essentials, table
 from matops.mysql.dump.essentials import Voices
 from matops.mysql.dump.files import Damaged
 from tests.db import data, docroot
@@ -66,7 +67,8 @@ INSERT INTO piwik_zero VALUES (0, 1), (7, 2);
 CREATE TABLE piwik_child (id INT PRIMARY KEY, z INT, FOREIGN KEY (z) REFERENCES piwik_zero (id));
 INSERT INTO piwik_child VALUES (1, 7);
 CREATE TABLE `piwik_we``ird na/me` (`a``b` VARCHAR(20), `order` INT, PRIMARY KEY (`order`, `a``b`));
-INSERT INTO `piwik_we``ird na/me` VALUES ('x''y', 1), ('{{table}}', 2), (':where', 2), ('', 3), ('\r\n', 2);
+INSERT INTO `piwik_we``ird na/me` VALUES ('x''y', 1), ('{{table}}', 2), (':where', 2), ('', 3),
+  ('\r\n', 2);
 CREATE TABLE piwik_no_key (a VARCHAR(10));
 INSERT INTO piwik_no_key VALUES ('same'), ('same'), (NULL);
 CREATE TABLE piwik_myisam (a INT PRIMARY KEY) ENGINE=MyISAM; INSERT INTO piwik_myisam VALUES (1);
@@ -136,16 +138,21 @@ class Kit:
 
     def tables(self, schema: str) -> dict[str, tuple[str, int]]:
         """Name: (the statement that makes it, its checksum over every stored byte)."""
-        names = [
-            str(row["n"]) for row in self.server.sql(
+        with self.server.connect(schema=schema) as connection:
+            cursor = connection.cursor()
+            cursor.execute(
                 "SELECT TABLE_NAME AS n FROM information_schema.TABLES WHERE TABLE_TYPE ="
-                f" 'BASE TABLE' AND TABLE_SCHEMA = '{schema}' AND TABLE_NAME LIKE 'piwik%'")
-        ]  # fmt: skip
-        return {name: self._table(schema, "`" + name.replace("`", "``") + "`") for name in names}
+                f" 'BASE TABLE' AND TABLE_SCHEMA = '{schema}' AND TABLE_NAME LIKE 'piwik%'"
+            )
+            names = [str(row["n"]) for row in cursor.fetchall()]
+            return {name: _table(cursor, "`" + name.replace("`", "``") + "`") for name in names}
 
-    def _table(self, schema: str, quoted: str) -> tuple[str, int]:
-        made = self.server.sql(f"SHOW CREATE TABLE {quoted}", schema)[0]["Create Table"]
-        return made, self.server.sql(f"CHECKSUM TABLE {quoted}", schema)[0]["Checksum"]
+
+def _table(cursor: Any, quoted: str) -> tuple[str, int]:
+    cursor.execute(f"SHOW CREATE TABLE {quoted}")
+    made = cursor.fetchall()[0]["Create Table"]
+    cursor.execute(f"CHECKSUM TABLE {quoted}")
+    return made, cursor.fetchall()[0]["Checksum"]
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +168,14 @@ def filled(server: Server) -> Iterator[Server]:
 @pytest.fixture
 def kit(filled: Server, tmp_path: Path) -> Kit:
     return Kit(filled, tmp_path, docroot.make(tmp_path, filled.account("managed", SCHEMA)))
+
+
+@pytest.fixture
+def once(kit: Kit) -> Kit:
+    """With one server: the other one would say the same."""
+    if kit.server.flavour == "mysql":
+        pytest.skip("the same on both servers")
+    return kit
 
 
 def test_what_is_read_back_is_what_was_there(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,6 +267,7 @@ def test_a_table_read_by_parts_holds_up_nobody(kit: Kit, monkeypatch: pytest.Mon
     monkeypatch.setattr(table, "_FIRST", 500)
     monkeypatch.setattr(choose, "TOGETHER", -1)
     monkeypatch.setattr(table, "SECONDS", 0.0001)
+    monkeypatch.setattr(essentials, "_PAUSE", 0)
     sql = kit.server.sql
     # The tables are read smallest first, archives last: this is in the middle of the largest.
     names = [p["name"] for p in db_backup.survey(str(kit.docroot), kit.place)["parts"]
@@ -272,7 +288,8 @@ def test_a_table_read_by_parts_holds_up_nobody(kit: Kit, monkeypatch: pytest.Mon
     assert {t["name"]: t["rows"] for t in paused.manifest["tables"]}[NUMERIC] == count
 
 
-def test_the_snapshot_holds_up_no_ddl(kit: Kit) -> None:
+def test_the_snapshot_holds_up_no_ddl(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(essentials, "_PAUSE", 0)
     sql = kit.server.sql
     with Pause(kit, 1) as paused:
         assert open_now(kit) == 1
@@ -289,7 +306,8 @@ def test_the_snapshot_holds_up_no_ddl(kit: Kit) -> None:
         sql("ALTER TABLE piwik_zero DROP COLUMN later", SCHEMA)
 
 
-def test_a_table_that_is_locked_is_one_line(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_is_locked_is_one_line(once: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    kit = once
     monkeypatch.setattr(
         "matops.mysql.dump.source._VARIABLES", {"lock_wait_timeout": 1, "sql_mode": ""}
     )
@@ -320,7 +338,8 @@ def test_matomos_own_account_is_enough(kit: Kit) -> None:
     assert "no way to undo an upgrade" in readme and "GRANT TRIGGER" in readme
 
 
-def test_killed_damaged_kept(kit: Kit) -> None:
+def test_killed_damaged_kept(once: Kit) -> None:
+    kit = once
     script = (
         "import sys, time; from matops.matomo import db_backup\n"
         "from matops.mysql.dump.essentials import Voices\n"
@@ -344,6 +363,8 @@ def test_killed_damaged_kept(kit: Kit) -> None:
     last = kit.make(numeric=False)["name"]
     assert db_backup_kept.prune(kit.place, 0) == ["20200101T000000Z"]
     assert [each["name"] for each in db_backup_kept.listing(kit.place)] == [last]
+    seen = [kit.place], str(kit.docroot)
+    assert backups.newest(*seen)[1] == ""
     file = Path(kit.place, last, "10-piwik_option.sql.gz")
     assert db_backup_kept.verify(kit.place, last)["name"] == last
     whole = file.read_bytes()
@@ -351,11 +372,26 @@ def test_killed_damaged_kept(kit: Kit) -> None:
         file.write_bytes(broken)
         with pytest.raises(Damaged, match=f"{last} is damaged"):
             db_backup_kept.verify(kit.place, last)
+    assert backups.newest(*seen)[0] is None and "another size" in backups.newest(*seen)[1]
+    file.write_bytes(whole)
+    foreign = file.with_name("10-x.sql.gz")
+    foreign.write_bytes(whole)
+    with pytest.raises(Damaged, match="10-x"):
+        db_backup_kept.verify(kit.place, last)
+    foreign.unlink()
+    manifest = file.with_name("manifest.json")
+    text = manifest.read_text()
+    for other in ("null", "[]", "{}", text.replace("10-piwik_option", "../x"), text[:200]):
+        manifest.write_text(other)
+        with pytest.raises(Damaged, match="its manifest"):
+            db_backup_kept.verify(kit.place, last)
+        assert db_backup_kept.listing(kit.place)[0]["error"]
     with pytest.raises(UsageError, match="no backup"):
         db_backup_kept.verify(kit.place, "../etc")
 
 
-def test_a_disk_that_is_full_leaves_the_older_backup(kit: Kit) -> None:
+def test_a_disk_that_is_full_leaves_the_older_backup(once: Kit) -> None:
+    kit = once
     name = kit.make(numeric=False)["name"]
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
@@ -367,7 +403,8 @@ def test_a_disk_that_is_full_leaves_the_older_backup(kit: Kit) -> None:
     assert sorted(os.listdir(kit.place)) == [".lock", name]
 
 
-def test_no_room_or_inside_the_docroot(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_or_inside_the_docroot(once: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    kit = once
     with pytest.raises(Refused, match="inside the docroot"):
         db_backup.survey(str(kit.docroot), f"{kit.docroot}/tmp/x")
     monkeypatch.setattr(db_backup, "RESERVE", 2**60)
@@ -390,40 +427,29 @@ def type_(kit: Kit, *words: str, code: int = 0, settings: str = "") -> str:
     return done.stdout if "--json" in words else done.stdout + done.stderr
 
 
-@pytest.fixture
-def once(kit: Kit) -> Kit:
-    """With one server: the other one would say the same."""
-    if kit.server.flavour == "mysql":
-        pytest.skip("the same on both servers")
-    return kit
-
-
 def test_typed(once: Kit) -> None:
     kit = once
-    assert "say which" in type_(kit, "db.backup", code=2)
-    dry = type_(kit, "db.backup", "--essentials", "--dry-run")
-    assert "would back up" in dry and "1 tables of raw logs" in dry and "there is none yet" in dry
-    assert not (kit.folder / "typed").exists()
-    made = type_(kit, "db.backup", "--essentials", "--keep", "1")
+    made = type_(kit, "db.backup", "--essentials", "--no-numeric", "--keep", "1")
     assert "read back" in made and "gunzip" in made and "no way to undo" in made
+    # A clock that was ahead: the new one stays all the same, and --keep holds.
+    (first,) = (kit.folder / "typed").glob("*/2*Z")
+    first.rename(first.with_name("20990101T000000Z"))
     again = json.loads(type_(kit, "db.backup", "--essentials", "--keep", "1", "--json"))
     name = again["backup"]["name"]
-    listed = json.loads(type_(kit, "db.backup.list", "--json"))
-    assert [each["name"] for each in listed] == [name]
+    assert os.listdir(first.parent / name) and not list(first.parent.glob("2099*"))
     assert f"backup {name} is whole" in type_(kit, "db.backup.verify", "last")
 
 
 def test_full(once: Kit) -> None:
     kit = once
-    full = ("db.backup", "--full")
-    stamp = kit.folder / "stamp"
-    works = f"backup_command: 'sleep 1; SECRET=s3cret; touch {stamp}; cat; echo copied'\n"
-    done = type_(kit, *full, settings=f"{works}backup_files: {kit.folder}/sta*\n")
+    file = kit.folder / "full.gz"
+    works = f"backup_command: 'SECRET=s3cret; seq 999 > {file}; cat; echo copied'\n"
+    done = type_(kit, "db.backup", "--full", settings=f"{works}backup_files: {kit.folder}/ful*\n")
     assert "copied" in done and "a full backup of 20" in done and "s3cret" not in done
     (job,) = (kit.folder / "state").glob("*/jobs/backup.full.*")
     assert not any("s3cret" in part.read_text() for part in job.iterdir() if part.is_file())
-    lies = "backup_command: 'true'\nbackup_check: 'date -u -d @1600000000 +%FT%TZ'\n"
-    assert "before it began" in type_(kit, *full, code=1, settings=lies)
     blind = "backup_command: 'true'\nbackup_check: 'echo s3cret'\n"
-    assert "is not known" in (told := type_(kit, *full, code=4, settings=blind))
+    assert "is not known" in (told := type_(kit, "db.backup", "--full", code=4, settings=blind))
     assert "s3cret" not in told
+    file.write_bytes(gzip.compress(b""))  # what `mysqldump | gzip` leaves that could not log in
+    assert backups.last_full("", str(file))[0] is None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from matops.errors import Locked, Refused
+from matops.errors import Refused
 from matops.mysql.scratch import account, rows, shapes
 from matops.mysql.scratch.database import EMPTY, FOREIGN, OURS, Scratch
 from matops.mysql.scratch.names import grant_for, scratch_name
@@ -79,10 +79,15 @@ def test_an_empty_copy_that_goes_away(live: Server) -> None:
 
 def test_one_at_a_time_and_what_was_left_goes(live: Server) -> None:
     with opened(live) as first, opened(live) as second:
-        with Scratch(first, LIVE, "piwik_"):
-            with pytest.raises(Locked, match="another run works"):
-                Scratch(second, LIVE, "piwik_").lock()
-            first.kill_connection(first.connection_id + 10**6)  # nobody
+        cut, other = Scratch(first, LIVE, "piwik_"), Scratch(second, LIVE, "piwik_")
+        with cut:
+            second.kill_connection(first.connection_id)
+            with other:
+                cut.drop()  # its name and sentinel are right, but it is not this run's any more
+                assert other.state() == OURS
+            cut.create()
+            second.kill_connection(first.connection_id)
+        assert cut.state() == "absent"
         left = Scratch(first, LIVE, "piwik_")
         left.lock()
         left.create()

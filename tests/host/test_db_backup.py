@@ -44,9 +44,6 @@ def test_essentials_as_a_job_fetched_checked_and_read_back(
         )
         assert back == ([["0"]] if table == "log_visit" else live), table
     sandbox.exec("sh", "-c", "mariadb -e 'drop database again'")
-    listed = fab("db.backup.list", "--json")
-    assert [each["name"] for each in json.loads(listed.out)] == [copy.name]
-    assert f"backup {copy.name} is whole" in fab("db.backup.verify", "last").out
     sandbox.exec("sh", "-c", f"printf x >> {folder}/10-matomo_option.sql.gz")
     damaged = fab("db.backup.verify", "last")
     assert damaged.code == 1 and "is damaged: 10-matomo_option" in one_line(damaged)
@@ -54,12 +51,11 @@ def test_essentials_as_a_job_fetched_checked_and_read_back(
 
 def test_full_is_believed_only_when_its_check_agrees(fab: Fab, sandbox: Sandbox) -> None:
     assert "set backup_command" in one_line(fab("db.backup", "--full"))
-    fab.configure("backup_command: 'SECRET=s3cret; id -un; touch /srv/full-$(date +%s)'")
+    fab.configure("backup_command: 'SECRET=s3cret; id -un; seq 99 > /srv/full-1'")
     fab.configure("backup_files: /srv/full-*")
     done = fab("db.backup", "--full")
     assert done.code == 0 and "root" in done.out and "a full backup of 20" in done.out, done.all
     assert "s3cret" not in done.all + fab("jobs").all
-    assert "full backup" in fab("check").out
     fab.configure("hosts: {" + sandbox.name + ": {backup_command: 'true'}}")
     lies = fab("db.backup", "--full")
     assert lies.code == 1 and "before it began" in one_line(lies), lies.all

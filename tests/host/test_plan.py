@@ -25,7 +25,7 @@ from matops.units import utc_now
 from tests.conftest import Fab, connection
 from tests.sandbox import Sandbox
 
-START = "2026-12-01 22:00 Europe/Berlin"
+START = "2099-12-01 22:00 Europe/Berlin"
 V = "ALTER TABLE `matomo_log_visit` "
 STATEMENTS = (  # of the real update to 5.8.0, and slower ones beside them
     "ALTER TABLE `matomo_user` ADD COLUMN `ts_last_seen` TIMESTAMP null DEFAULT null;",
@@ -177,8 +177,8 @@ def test_notify_as_typed(fab: Fab, desk: Desk) -> None:
     window = ["--start", START, "--window", "90m"]
     shown = fab("notify.preview", *window)
     assert shown.code == 0, shown.all
-    for words in (*KINDS, "Web-Statistik: Wartung am 01.12.2026", "1:30 Stunden",
-                  "01.12.2026 22:00 Europe/Berlin (2026-12-01 21:00 UTC)"):  # fmt: skip
+    for words in (*KINDS, "Web-Statistik: Wartung am 01.12.2099", "1:30 Stunden",
+                  "01.12.2099 22:00 Europe/Berlin (2099-12-01 21:00 UTC)"):  # fmt: skip
         assert words in shown.out
     asked = fab("notify.send", "--kind", "announcement", "--to-version", "9.9", *window)
     assert asked.code == 3 and "not confirmed" in asked.err and "mail:c@example.org" in asked.out

@@ -109,6 +109,8 @@ def test_definers_become_a_comment() -> None:
         ({}, "ok", "essentials 60 min old"),
         ({"essentials": None}, "warn", "no essentials backup"),
         ({"essentials": {"time": NOW - 90000, "size": 1}}, "warn", "essentials 25 h old"),
+        ({"essentials": {"name": "x", "time": NOW + 9999, "size": 1}}, "warn", "in the future"),
+        ({"essentials": None, "essentials_error": "/x cannot be read"}, "warn", "/x cannot"),
         ({"essentials": None, "full": NOW - 600}, "ok", "full backup 10 min old"),
         ({"full": NOW - 8 * 86400}, "ok", "full backup 8 d old"),
         (

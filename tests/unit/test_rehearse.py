@@ -18,7 +18,7 @@ from matops.mysql.scratch import login
 from matops.mysql.scratch.names import check_name, grant_for, scratch_name
 from matops.mysql.session import Address
 from matops.runbook.rehearse import verdict
-from matops.runbook.rehearse_update import following, matched, warned, warnings
+from matops.runbook.rehearse_update import following, matched, names_schema, warned, warnings
 
 _HEAD = "\n    *** Update ***\n\n    Database Upgrade Required\n"
 _GOOD = (
@@ -236,3 +236,22 @@ def test_kept_and_out_of_date() -> None:
     assert outdated(made, dict(made.parts)) == ""
     assert "the shape of a changed" in outdated(made, {"table a": "9", "the plugins": "2"})
     assert outdated(made, {"table a": "1"}).startswith("the plugins changed")
+
+
+def test_a_statement_that_names_the_live_database_is_seen() -> None:
+    for text in (
+        "ALTER TABLE matomo.matomo_shop ADD x INT",
+        "alter table `matomo` . `matomo_shop` add x int",
+        "UPDATE t SET a = 'it''s \\' x', b = (SELECT 1 FROM MATOMO.u)",
+        "USE `matomo`; DROP TABLE t",
+        "CREATE TABLE t LIKE/**/matomo.u",
+        "/*!40000 ALTER TABLE matomo.u ADD x INT */",
+    ):
+        assert names_schema(text, "matomo"), text
+    for text in (
+        "ALTER TABLE `matomo_shop` ADD x INT COMMENT 'see matomo.org'",
+        'UPDATE matomo m SET m.a = "matomo.js" WHERE my_matomo.b = 1',
+        "ALTER TABLE x.matomo ADD y INT",
+    ):
+        assert not names_schema(text, "matomo"), text
+    assert names_schema("DROP TABLE `a``b`.t", "a`b") and names_schema("DROP TABLE a-b.t", "a-b")

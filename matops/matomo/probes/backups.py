@@ -71,7 +71,10 @@ def newest(folders: list[str], docroot: str) -> tuple[Optional[Facts], str]:
 def _complete(folder: str, files: Facts) -> None:
     # Only what a look at the folder says: db.backup.verify reads every byte.
     for file, about in files.items():
-        if os.stat(f"{folder}/{file}").st_size != about["size"]:
+        path = f"{folder}/{file}"
+        if not os.path.exists(path):
+            raise ValueError(f"{file} is missing")
+        if os.path.getsize(path) != about["size"]:
             raise ValueError(f"{file} has another size than was written")
 
 

@@ -21,6 +21,7 @@ from matops.mysql.session import AccessDenied, DatabaseError
 
 _LOCK_WAIT_TIMEOUT = 1205
 _TRIES = 6
+_PAUSE = 1.0  # seconds between two tries
 
 
 @dataclass
@@ -118,7 +119,7 @@ class Dump:
                     raise self._explained(part, error, locked) from None
                 why = "is locked" if locked else "was altered meanwhile"
                 self._voices.say(f"{part.name} {why}: reading it again")
-                time.sleep(0 if locked else 1)
+                time.sleep(0 if locked else _PAUSE)
 
     def _is_gone(self, part: Part) -> bool:
         return not self._source.rows("backup_columns", (self._schema, part.name))

@@ -48,6 +48,8 @@ class Scratch:
         self.left: list[str] = []
         """What a killed run had left and was removed, a line each."""
         self._locked = False
+        self._lost = False
+        """The lock went with a connection, and was not had again."""
 
     # --- making and removing -----------------------------------------------------------------
 
@@ -75,6 +77,21 @@ class Scratch:
                 next="wait for it: `jobs` on the host that runs it shows it",
             )
         self._locked = True
+
+    def hold(self) -> None:
+        """The lock is ours, or is taken anew where the connection was cut, which gave it back.
+
+        Raises Locked: another run has it since, and what has our name is its own. DatabaseError.
+        """
+        try:
+            self.session.value("server_time")
+        except ConnectionCut:  # it was idle for long, or the server was restarted
+            self.session.reconnect()
+            self._lost = self._lost or self._locked
+            self._locked = False
+        if self._lost:
+            self.lock()
+            self._lost = False
 
     def unlock(self) -> None:
         """Gives the lock back; nothing where the connection is gone, which gave it back."""
@@ -133,13 +150,15 @@ class Scratch:
             self.session.execute("scratch_drop", scratch=self.name)
 
     def drop(self) -> None:
-        """Removes it, and reads back that it is gone. Safe to call twice."""
+        """Removes it, and reads back that it is gone. Safe to call twice.
+
+        Nothing is done where another run took the lock while the connection was cut.
+        """
         try:
-            state = self.state()
-        except ConnectionCut:  # it was idle for long, or the server was restarted
-            self.session.reconnect()
-            state = self.state()
-        if state not in (OURS, EMPTY):
+            self.hold()
+        except Locked:
+            return
+        if self.state() not in (OURS, EMPTY):
             return
         self.session.execute("scratch_drop", scratch=self.name)
         if self.session.rows("scratch_defaults", (self.name,)):
