@@ -10,7 +10,7 @@ import http.server
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -332,7 +332,7 @@ def test_what_is_not_one_address(text: str) -> None:
 class Answers(http.server.BaseHTTPRequestHandler):
     """A customer's webhook: its path says how it answers."""
 
-    got: list[tuple[str, bytes]] = []
+    got: ClassVar[list[tuple[str, bytes]]] = []
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
