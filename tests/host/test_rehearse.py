@@ -62,6 +62,7 @@ def test_without_the_right_then_with_it_and_no_trace(
     ran = fab("rehearse", "--json")
     assert ran.code == 0, ran.all
     after = live_picture(sandbox)
+    sandbox.sql(grant[0].replace("GRANT", "REVOKE", 1).replace(" TO ", " FROM "))
     assert {name for name in before if before[name] != after[name]} == set()
     assert stage_digest(sandbox) == stage
 
