@@ -80,6 +80,7 @@ class MigrateAhead(Step):
                             "it or can be done", notes=notes)  # fmt: skip
             return Look(because="no statement of the upgrade is worth it, or can be done ahead",
                         skip=True, notes=notes)  # fmt: skip
+        self._may_prove()
         tables = list(dict.fromkeys(choice.table for choice in chosen))
         what = f"run {len(chosen)} statements of the upgrade on {', '.join(tables)}"
         if self._wanted.prove_only:
@@ -91,6 +92,14 @@ class MigrateAhead(Step):
             *facts["notes"],
         ]
         return Look([Action(what, why)], notes=notes)
+
+    def _may_prove(self) -> None:
+        """PrivilegeMissing with the GRANT now, and not in the middle of the run."""
+        self.site.agent.call(
+            "matops.runbook.rehearse_look:scratch_right",
+            {"docroot": self.site.docroot, "login": self._login},
+            user=self.site.keeper, timeout=_LOOKING,
+        )  # fmt: skip
 
     def _no_update_at_work(self) -> None:
         found = self.site.host.run("pgrep -f '[c]ore:update'", check=False, user=None)

@@ -155,6 +155,8 @@ def address(text: str, setting: str) -> str:
     """The address if it is exactly one. UsageError."""
     name, found = parseaddr(text)
     plain = re.fullmatch(r"[^\s@,;<>\"()]+@[^\s@,;<>\"()]+", found)
+    # Beyond ASCII an address would need SMTPUTF8 all the way: sendmail takes it, nobody gets it.
+    plain = plain if found.isascii() else None
     if _NO_LINE_ENDS.search(text) or not plain or found.startswith("-") or text.count("@") != 1:
         raise UsageError(f"setting {setting}: '{_NO_LINE_ENDS.sub('?', text)}' is not one address")
     del name

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import ssl
 import stat
 import urllib.parse
@@ -191,7 +192,13 @@ def post(url: str, body: dict[str, Any], headers: dict[str, str]) -> str:
     """POSTs JSON; the answer's status in words. No redirect is followed: it would carry the secret
     elsewhere. UsageError (not https), MatopsError (it said no, or was not reached),
     OutcomeUnknown (no answer after it was sent)."""
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+        (parts.hostname or "").encode("idna")
+    except ValueError:
+        raise UsageError("setting notice_webhook: is no address") from None
+    if not (parts.path + parts.query).isascii() or re.search(r"\s", url):
+        raise UsageError("setting notice_webhook: write blanks and umlauts like %20")
     local = parts.hostname in ("127.0.0.1", "::1", "localhost")
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
         raise UsageError("setting notice_webhook: wants an https:// address")

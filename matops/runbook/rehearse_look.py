@@ -63,6 +63,15 @@ def look(*, docroot: str, stage: str, login: str) -> dict[str, Any]:
         }
 
 
+def scratch_right(*, docroot: str, login: str) -> dict[str, Any]:
+    """Who may make the scratch database. Raises what ``look`` raises where nobody may."""
+    with Database(docroot, timeout=60) as db:
+        server = servers.look(db.session)
+        with Session(maker(db, server, login), timeout=60) as session:
+            _may_create(Scratch(session, db.address.schema, db.prefix), server, login)
+            return {"account": str(session.value("account_current"))}
+
+
 def _may_create(scratch: Scratch, server: servers.Server, login: str) -> str:
     try:
         return may_create(scratch)

@@ -11,13 +11,17 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from matops.errors import MatopsError, Refused, UsageError
 from matops.matomo.site import Site
 from matops.mysql.ahead.picture import Picture, differences, parse
-from tests.conftest import Fab, one_line
-from tests.host.rehearse_kit import STAGES, site, slim
+from matops.runbook.migrate_ahead import MigrateAhead
+from matops.runbook.migrate_ahead_there import Wanted
+from tests.conftest import Fab
+from tests.host.rehearse_kit import STAGES, Ran, site, slim
 from tests.host.release_kit import Asked
 from tests.sandbox import Sandbox
 
@@ -129,30 +133,39 @@ def plain_upgrade(sandbox: Sandbox, stage: str) -> None:
     )  # fmt: skip
 
 
+def step(site: Site, confirmed: bool = True, login: str = "root", **wanted: Any) -> MigrateAhead:
+    """As the task makes it, over the module's connection."""
+    return MigrateAhead(
+        site, lambda line: None, Wanted(**wanted), login=login, confirm=lambda *asked: confirmed
+    )
+
+
 def test_refused_without_a_rehearsal_then_what_would_be_done(
-    fab: Fab, sandbox: Sandbox, staged: str
+    fab: Fab, site: Site, sandbox: Sandbox, staged: str
 ) -> None:
-    none = fab("migrate.ahead", "--yes")
-    assert none.code == 3 and "nothing was rehearsed yet" in one_line(none)
-    assert fab("rehearse", "--login", "root").code == 0
-    dry = fab("migrate.ahead", "--min-size", "0", "--dry-run")
+    with pytest.raises(Refused, match="nothing was rehearsed yet"):
+        step(site).look()
+    assert Ran(site).go()
+    with pytest.raises(MatopsError, match="may not have a scratch database"):
+        step(site, login="", min_size=0).look()
+    dry = fab("migrate.ahead", "--min-size", "0", "--login", "root", "--dry-run")
     assert dry.code == 0, dry.all
     assert "yes: column ai_agent_name on matomo_log_visit" in dry.out
     assert "matomo_archiving_metrics is not there yet" in dry.out
-    asked = fab("migrate.ahead", "--min-size", "0")
-    assert asked.code == 3 and "not confirmed" in asked.err
-    unknown = fab("migrate.ahead", "--tables", "matomo_nothing", "--dry-run")
-    assert unknown.code == 2 and "does nothing to matomo_nothing" in one_line(unknown)
+    asked = step(site, False, min_size=0)
+    with pytest.raises(Refused, match="was not confirmed"):
+        asked.act(asked.look().actions[0])
+    with pytest.raises(UsageError, match="does nothing to matomo_nothing"):
+        step(site, tables=("matomo_nothing",)).look()
 
 
 def test_what_the_upgrade_does_not_cope_with_is_refused(
-    fab: Fab, sandbox: Sandbox, staged: str
+    site: Site, sandbox: Sandbox, staged: str
 ) -> None:
     """A statement that has no way round "duplicate key name": the proof finds that."""
-    ran = fab("migrate.ahead", "--tables", "matomo_goal", "--login", "root", "--yes")
-    assert ran.code == 3, ran.all
-    assert "core:update does not go through on the copy" in one_line(ran)
-    assert "index_own" in one_line(ran)
+    goal = step(site, tables=("matomo_goal",))
+    with pytest.raises(Refused, match=r"core:update does not go through on the copy.*index_own"):
+        goal.act(goal.look().actions[0])
     assert not sandbox.sql("show index from matomo.matomo_goal where key_name = 'index_own'")
     assert not sandbox.sql("show databases like 'matops%'")
 

@@ -323,7 +323,7 @@ def test_a_mail_has_the_headers_we_gave_it_and_no_others() -> None:
 
 
 @pytest.mark.parametrize("text", ["a@b, c@d", "a@b\nBcc: c@d", "nobody", "-oX/tmp/x@y", "a b@c",
-                                  "<a@b> c@d", ""])  # fmt: skip
+                                  "ü@example.org", "<a@b> c@d", ""])  # fmt: skip
 def test_what_is_not_one_address(text: str) -> None:
     with pytest.raises(UsageError):
         notices.address(text, "notice_to")
@@ -370,6 +370,7 @@ def test_a_webhook(hook: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://example.org/x", "ftp://x", "https://u:p@example.org/",
+                                 "https://a..b/x", "https://x.org/a b",
                                  "https://example.org:x/"])  # fmt: skip
 def test_a_webhook_that_is_not_taken(url: str) -> None:
     with pytest.raises(UsageError):
