@@ -6,11 +6,27 @@ host over SSH, ``inv TASK`` on this very machine.
 
 from invoke import Collection
 
-from matops.tasks import archive, check, config, console, db, jobs, logs, prep, release, status
+from matops.tasks import (
+    archive,
+    check,
+    config,
+    console,
+    db,
+    invalidations,
+    jobs,
+    logs,
+    migrate,
+    notify,
+    plan,
+    prep,
+    rehearse,
+    release,
+    status,
+)
 
 ns = Collection()
 
-# Before the upgrade, the system is up: look, stage, back up, purge.
+# Before the upgrade, the system is up: stage, back up, look, purge.
 ns.add_task(prep.prep)
 ns.add_collection(release.ns)
 ns.add_collection(config.ns)
@@ -18,8 +34,17 @@ ns.add_task(check.check)
 ns.add_collection(archive.ns)
 ns.add_collection(logs.ns)
 
+# Know before the outage: rehearse, plan, tell the customers, take the big ALTERs out of it.
+ns.add_task(rehearse.rehearse)
+ns.add_task(plan.plan)
+ns.add_collection(notify.ns)
+ns.add_collection(migrate.ns)
+
 # The database: look at it at any time; optimize it while it is up.
 ns.add_collection(db.ns)
+
+# The archiver's queue: what it has yet to do.
+ns.add_collection(invalidations.ns)
 
 # At any time.
 ns.add_task(console.console)

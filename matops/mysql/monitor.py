@@ -17,7 +17,7 @@ _TIMEOUT = 5  # seconds for one answer: a guard that hangs guards nothing
 class Monitor:
     """Keeps a connection for questions through lost links. Use as a context manager.
 
-    It takes the server-wide lock of this schema's optimize run (GET_LOCK), which ends with the
+    It takes the server-wide lock of this schema's guarded ALTERs (GET_LOCK), which ends with the
     connection. Raises Locked (75) where another run holds it, on whatever machine.
     """
 
@@ -37,7 +37,7 @@ class Monitor:
             holder = session.value("user_lock_holder", (self._name,))
             session.close()
             raise Locked(
-                f"another db.optimize is at work on {self._address.schema} "
+                f"another db.optimize or migrate.ahead is at work on {self._address.schema} "
                 f"(server connection {holder})",
                 state="Nothing was changed",
                 next="wait for it to end",
@@ -84,7 +84,7 @@ class Monitor:
                 raise ConnectionCut(
                     f"database {self._address.shown} does not answer any more",
                     state="What ran there may have gone on",
-                    next="run db.optimize again: it looks first",
+                    next="run the same task again: it looks first",
                 )
             time.sleep(0.3)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Optional, Union
 
 from matops.errors import Refused, UsageError
-from matops.mysql import binlog, choose, purge_wait, space, throttle, treatments
+from matops.mysql import binlog, choose, purge_wait, treatments
 from matops.mysql import server as servers
 from matops.mysql.attempt import Stop, Tell
 from matops.mysql.blind_spots import blind_spots
@@ -26,7 +25,7 @@ from matops.mysql.sources import Entry, Sources
 from matops.mysql.summary import Result, Summary
 from matops.mysql.treatments import LEFT, Treatment
 from matops.mysql.window import Window, seconds_for
-from matops.mysql.work import ROW_LOG, Options, Worker
+from matops.mysql.work import Options, Worker
 from matops.units import show_size
 
 _LOOK = {"lock_wait_timeout": 5}
@@ -250,7 +249,7 @@ class Optimize:
     def _why_not_now(self, choice: Choice) -> Optional[tuple[Ended, str]]:
         late = self.options.window.why_not(choice.file_bytes, self.rate)
         if not late:
-            self._overload = self._overload or self._pause()
+            self._overload = self._overload or self.worker.guarded.pause()
             late = self.options.window.why_not(choice.file_bytes, self.rate)
         if late:
             self.summary.postponed = True
@@ -262,32 +261,6 @@ class Optimize:
         return (Ended.REFUSED, full) if full else None
 
     def _no_room(self, choice: Choice) -> str:
-        given = self.options.free_space
-        room = space.look(
-            self.server, self.options.local,
-            None if given is None else given + self.summary.reclaimed,
-        )  # fmt: skip
-        if room is None:
-            return (
-                "free space on the database's machine cannot be seen from here: say it with "
-                "--free-space 200GB, or set db_host"
-            )
-        row_log = self.server.number(ROW_LOG, 128 << 20)
-        needs = space.need(choice.file_bytes, choice.upper, choice.index_bytes, row_log)
-        return space.why_not(room, needs, self.options.reserve)
-
-    def _pause(self) -> str:
-        """Waits while the load says so; why that was given up, '' = go on."""
-        until, told = time.monotonic() + self.options.pause, False
-        while not self.stop.reason:
-            load = self.monitor.must(lambda s: throttle.look(s, self.options.replicas))
-            why = throttle.why_pause(load, self.options.limits)
-            if not why:
-                return ""
-            if time.monotonic() > until:
-                return f"paused for too long: {why}"
-            if not told:
-                told = True
-                self.tell("paused", why=why)
-            time.sleep(1.0)
-        return ""
+        return self.worker.guarded.no_room(
+            choice.file_bytes, choice.upper, choice.index_bytes, self.summary.reclaimed
+        )

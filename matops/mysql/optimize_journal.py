@@ -38,6 +38,8 @@ class Begun:
     before_bytes: Optional[int]
     partition: str = ""
     """The one that was under work; '' = the whole table."""
+    statement: str = ""
+    """Of ``migrate.ahead``: what it was to add tells whether it was done."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,12 @@ class Past:
 class OptimizeJournal:
     """``<folder>/<name>.jsonl`` and ``.lock``. Use as a context manager: it holds the lock.
 
-    ``name`` stands for the server and schema. Raises Locked (75) where another run on this
-    machine holds it, MatopsError where the folder cannot be written.
+    ``name`` stands for the server and schema, ``task`` is whose journal it is. Raises Locked (75)
+    where another run on this machine holds it, MatopsError where the folder cannot be written.
     """
 
-    def __init__(self, folder: str, name: str) -> None:
+    def __init__(self, folder: str, name: str, task: str = "db.optimize") -> None:
+        self._task = task
         self.path = Path(folder) / f"{name}.jsonl"
         self._lock: Any = None
 
@@ -90,7 +93,7 @@ class OptimizeJournal:
             holder = self._lock.read().strip()
             self._lock.close()
             raise Locked(
-                f"another db.optimize is at work on this schema ({holder or 'unknown'})",
+                f"another {self._task} is at work on this schema ({holder or 'unknown'})",
                 state="Nothing was changed",
                 next="wait for it; `jobs` shows it where it is a job",
             ) from None
@@ -150,6 +153,7 @@ def replay(lines: Iterator[dict[str, Any]]) -> Past:
                 table, str(line["run"]), str(line.get("tag", "")),
                 int(line.get("connection_id") or 0), str(line.get("created") or ""),
                 line.get("before"), str(line.get("partition") or ""),
+                str(line.get("statement") or ""),
             )  # fmt: skip
         elif event in ("done", "left", "failed"):
             begun = None

@@ -86,11 +86,19 @@ class Rebuilder:
     sees_all: bool
     patience: float = 600.0
     on_start: Callable[[int], None] = lambda id: None
+    doing: str = "rebuild"
 
     def rebuild(self, table: str, part: Part, tag: str, progress: Callable[[], Progress],
                 report: Report) -> Report:  # fmt: skip
-        """Runs one statement to its end, with as many attempts as patience allows."""
+        """Rebuilds a part of a table, with as many attempts as patience allows."""
         text = statement(part, table, tag, self.monitor.must(lambda s: s.flavour))
+        return self.run(table, text, tag, progress, report)
+
+    def run(self, table: str, text: str, tag: str, progress: Callable[[], Progress],
+            report: Report) -> Report:  # fmt: skip
+        """Runs one statement, whose text begins with the comment ``tag``, on a table to its end,
+        with as many attempts as patience allows.
+        """
         until = time.monotonic() + self.patience
         blocked = 0
         while True:
@@ -133,7 +141,7 @@ class Rebuilder:
     def _try(self, table: str, text: str, tag: str, progress: Progress, report: Report
              ) -> tuple[Ended, str]:  # fmt: skip
         try:
-            running = Running(self.address, text, self.variables, tag)
+            running = Running(self.address, text, self.variables, tag, self.doing)
         except DatabaseError as error:
             full = error.number in codes.NO_CONNECTION_FREE  # a peak of load: it passes
             return (Ended.BLOCKED if full else Ended.FAILED), error.what
@@ -180,12 +188,19 @@ def classify(error: DatabaseError, why: Why, detail: str) -> tuple[Ended, str]:
         return Ended.FAILED, f"cancelled: {why.value}: {detail}; the table is as it was"
     number = error.number
     if number in codes.NOT_ONLINE:
-        return Ended.LEFT, f"the server does not rebuild it online ({error.what})"
+        return Ended.LEFT, f"the server does not do it online ({error.what})"
     if number == codes.ROW_LOG_FULL:
         return Ended.FAILED, (
             "the row log ran full (1799): more was written meanwhile than "
             "innodb_online_alter_log_max_size holds; raise it, or take a quieter hour"
         )
+    if number == codes.ROW_VERSIONS:
+        return Ended.LEFT, (
+            "the table has used up its instant changes (4092): db.optimize --tables NAME "
+            "--min-gain 0 rebuilds it, then it has new ones"
+        )
+    if number == codes.ROW_TOO_WIDE:
+        return Ended.FAILED, "the row would be too wide (1118): core:update would fail, too"
     if number in codes.NO_TABLE:
         return Ended.LEFT, "the table is gone: it was dropped meanwhile"
     if number == codes.INTERRUPTED:

@@ -16,6 +16,8 @@ NOT_ONLINE = (1845, 1846)
 ROW_LOG_FULL = 1799
 READ_ONLY = (1290, 1836)
 NO_CONNECTION_FREE = (1040, 1203, 1226)
+ROW_VERSIONS = 4092
+ROW_TOO_WIDE = 1118
 
 
 class Running:
@@ -31,10 +33,11 @@ class Running:
         text: str,
         variables: Mapping[str, Union[int, float, str]],
         tag: str = "",
+        doing: str = "rebuild",
     ) -> None:
         self.session = Session(address, timeout=None, variables=variables)
         self.id = self.session.connection_id
-        self.text, self.tag = text, tag
+        self.text, self.tag, self.doing = text, tag, doing
         self.rows: list[Row] = []
         self.error: Optional[DatabaseError] = None
         self._done = threading.Event()
@@ -49,7 +52,7 @@ class Running:
 
     def _run(self) -> None:
         try:
-            self.rows = self.session.run(self.text, doing="rebuild")
+            self.rows = self.session.run(self.text, doing=self.doing)
             # OPTIMIZE reports failures as rows, KILL included ("Corrupt": it is not).
             trouble = complaint(self.rows)
             if trouble:

@@ -73,10 +73,7 @@ def settle(
     report = Report(Ended.UNKNOWN)
     began = time.monotonic()
     try:
-        id = monitor.must(lambda s: find(s.rows, begun.tag), patience)
-        if id is not None:
-            hooks.tell("adopted", table=begun.table, id=id)
-            _watch(Left(monitor, id, begun.tag), begun, monitor, policy, hooks, make, report)
+        await_end(begun, monitor, policy, hooks, make, report, patience)
         shape = monitor.must(lambda s: treatments.look(s, schema, begun.table), patience)
     except OutcomeUnknown as error:
         report.reason = error.what
@@ -89,13 +86,38 @@ def settle(
         report.reason = f"the server finished partition {begun.partition}; the others are not known"
     elif str(shape.created) != begun.created:
         report.ended, report.reason = Ended.DONE, "the server finished it by itself"
-    elif hooks.stop.reason:
+    else:
+        rolled_back(report, hooks)
+    return report
+
+
+def rolled_back(report: Report, hooks: Hooks) -> None:
+    """The effect is not there: cancelled by us, or the server undid it."""
+    if hooks.stop.reason:
         report.ended = Ended.STOPPED
         report.reason = f"cancelled: {hooks.stop.reason}; the table is as it was"
     else:
         report.ended = Ended.FAILED
         report.reason = "the server rolled it back: the table is as it was"
-    return report
+
+
+def await_end(
+    begun: Begun,
+    monitor: Monitor,
+    policy: Policy,
+    hooks: Hooks,
+    make: Callable[[int], Watcher],
+    report: Report,
+    patience: float = PATIENCE,
+) -> None:
+    """Waits for the server to come back, and watches a statement of ours that still runs there.
+
+    Raises OutcomeUnknown where the server does not answer for ``patience`` seconds.
+    """
+    id = monitor.must(lambda s: find(s.rows, begun.tag), patience)
+    if id is not None:
+        hooks.tell("adopted", table=begun.table, id=id)
+        _watch(Left(monitor, id, begun.tag), begun, monitor, policy, hooks, make, report)
 
 
 def _watch(

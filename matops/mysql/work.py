@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Optional, Union
 
 from matops.mysql import binlog, settle, space, throttle, treatments
-from matops.mysql.attempt import Hooks, Stop, Tell
+from matops.mysql.attempt import Stop, Tell
 from matops.mysql.choose import Choice, MinGain
-from matops.mysql.gate import Gate
 from matops.mysql.guard import Policy
+from matops.mysql.guarded import Guarded
 from matops.mysql.monitor import Monitor
 from matops.mysql.optimize_journal import Begun, OptimizeJournal
 from matops.mysql.rebuild import Ended, Rebuilder, Report
@@ -22,12 +22,9 @@ from matops.mysql.session import Address, DatabaseError, Session
 from matops.mysql.sources import Sources
 from matops.mysql.summary import Result
 from matops.mysql.treatments import Part, Shape
-from matops.mysql.watch import Progress, Watcher
 from matops.mysql.window import Window
-from matops.units import show_size
 
 GONE = "the table is gone: it was dropped meanwhile"
-ROW_LOG = "innodb_online_alter_log_max_size"
 
 
 @dataclass(frozen=True)
@@ -81,10 +78,11 @@ class Worker:
     run_id: str = ""
     leeway: Optional[float] = None
     """Seconds by which the next table may start later and still end in time; None = any."""
-    _stages: bool = False
 
     def __post_init__(self) -> None:
-        self.gate = Gate(self.address, self.server.flavour, self._holders)
+        self.guarded = Guarded(self.address, self.options, self.monitor, self.server, self.sources,
+                               self.tell, self.stop)  # fmt: skip
+        self.gate = self.guarded.gate
 
     def look(self, table: str) -> Optional[Shape]:
         """The table as it is now; None where it is gone. ConnectionCut."""
@@ -115,12 +113,15 @@ class Worker:
         begun = Begun(choice.table, self.run_id, tag, 0, result.created, choice.file_bytes)
         rebuilder = Rebuilder(
             self.address, self.monitor, self.options.policy,
-            self.hooks(choice.table, choice.predicted or 0), self.gate.look, self.variables,
-            self._sees_locks, self.server.process, self._patience,
+            self.guarded.hooks(choice.table, choice.predicted or 0), self.gate.look, self.variables,
+            self.guarded.sees_locks, self.server.process, self._patience,
             lambda id: self._write_begin(begun, id, part.partition),
         )  # fmt: skip
         part = Part(self.decision.statement(part.statement), part.partition)
-        rebuilder.rebuild(choice.table, part, tag, lambda: self._progress(shape, choice), report)
+        row_bytes = shape.row_bytes
+        rebuilder.rebuild(
+            choice.table, part, tag, lambda: self.guarded.progress(choice.table, row_bytes), report
+        )
         if report.ended is Ended.UNKNOWN:
             self.tell("lost", table=choice.table, reason=report.reason)
             settled = self.settle(begun)
@@ -157,7 +158,7 @@ class Worker:
         """What became of a statement that nobody heard the end of; waits while it still runs."""
         return settle.settle(
             begun, self.address.schema, self.monitor, self.options.policy,
-            self.hooks(begun.table, 0), lambda id: self._watcher(begun.table, id),
+            self.guarded.hooks(begun.table, 0), lambda id: self.guarded.watcher(begun.table, id),
         )  # fmt: skip
 
     def write_end(self, result: Result) -> None:
@@ -175,53 +176,3 @@ class Worker:
         self.journal.write("begin", begun.run, table=begun.table, tag=begun.tag, connection_id=id,
                            created=begun.created, before=begun.before_bytes,
                            partition=partition)  # fmt: skip
-
-    @property
-    def _sees_locks(self) -> bool:
-        return self.server.metadata_locks == "performance_schema"
-
-    def _holders(self, table: str, older: float) -> Optional[list[str]]:
-        return self.monitor.must(lambda s: self.sources.held(s, table, older))
-
-    def _watcher(self, table: str, id: int) -> Watcher:
-        return Watcher(self.address.schema, table, id, performance_schema=self._sees_locks,
-                       sees_all=self.server.process)  # fmt: skip
-
-    def _progress(self, shape: Shape, choice: Choice) -> Progress:
-        if self.server.flavour == "mysql" and not self._stages:
-            self._stages = True
-            try:
-                self.monitor.ask(lambda s: s.execute("stages_enable"))
-            except DatabaseError:
-                self.tell("note", text="progress is known by phase and file only: this account "
-                          "may not switch on events_stages_current")  # fmt: skip
-        limit = self.server.number(ROW_LOG, 128 << 20)
-        return Progress(self.address.schema, choice.table, shape.row_bytes, limit)
-
-    def hooks(self, table: str, predicted: int) -> Hooks:
-        """What an attempt on ``table`` asks of the rest of the run."""
-        limits, reserve = self.options.limits, self.options.reserve
-
-        def critical() -> str:
-            if limits.critical is None:
-                return ""
-            return throttle.why_cancel(self.monitor.ask(throttle.threads_running) or 0, limits)
-
-        def disk() -> str:
-            room = space.look(self.server, self.options.local)
-            if room is None or room.data >= reserve:
-                return ""
-            return f"only {show_size(room.data)} are free ({room.how})"
-
-        def end_idle(own: int) -> list[str]:
-            policy = self.options.policy
-            done = self.monitor.ask(lambda s: self.sources.end_idle(s, table, own, policy)) or []
-            for who in done:
-                self.tell("killed", table=table, who=who)
-            return done
-
-        return Hooks(
-            self.stop, self.tell, critical, disk,
-            lambda own: self.monitor.ask(lambda s: self.sources.held(s, table, 0, own)),
-            end_idle, lambda: space.new_file_bytes(self.server, self.address.schema), predicted,
-        )  # fmt: skip

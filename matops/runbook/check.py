@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from matops.accesslog.probes import marker, web
 from matops.errors import MatopsError, UsageError
@@ -14,16 +14,27 @@ from matops.host import probe
 from matops.host.probes import machine as machine_probe
 from matops.host.shell import Host
 from matops.matomo.probes import background as background_probe
+from matops.matomo.probes import backups as backups_probe
 from matops.matomo.probes import console as console_probe
 from matops.matomo.probes import ownership as ownership_probe
 from matops.matomo.release.stages import Staged, from_manifest, root_of
 from matops.matomo.site import BASE, Site, open_site
-from matops.runbook.checks import background, database, logs, machine, matomo, php, queue, target
+from matops.runbook.checks import (
+    background,
+    backup,
+    database,
+    logs,
+    machine,
+    matomo,
+    php,
+    queue,
+    target,
+)
 from matops.runbook.checks.result import FAIL, OK, UNKNOWN, CheckResult, Facts
 from matops.settings import Settings
 
 MODULES: tuple[ModuleType, ...] = (
-    *BASE, web, marker, background_probe, console_probe, ownership_probe,
+    *BASE, web, marker, background_probe, console_probe, ownership_probe, backups_probe,
 )  # fmt: skip
 """Everything asked of the host, in one round trip."""
 
@@ -45,6 +56,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("grants", database.grants),
     ("buffer-pool", database.buffer_pool),
     ("file-per-table", database.file_per_table),
+    ("backup", backup.recent),
     ("archiving", database.archiving),
     ("archivers archivers@*", background.everywhere),
     ("queue", queue.plugin),
@@ -101,11 +113,25 @@ def collect(
     Raises what ``open_site`` raises; a database or a second machine that cannot be reached is
     part of the facts.
     """
-    asked = {"access_logs": list(settings.access_logs), "url": url or settings.url}
-    site = open_site(host, settings, modules=MODULES, asked=asked)
+    site = open_site(host, settings, modules=MODULES, asked=asked(settings, url))
     return from_site(
         site, target_version=target_version, window=window, db_host=db_host, others=others
     )
+
+
+def asked(settings: Settings, url: str = "") -> dict[str, Any]:
+    """What the probes of ``MODULES`` want to be told."""
+    own = f"{settings.db_backup_dir}/*" if settings.db_backup_dir else ""
+    roots = (settings.state_dir, "~/.local/state/matops")  # as Site.state_root has it
+    return {
+        "access_logs": list(settings.access_logs),
+        "url": url or settings.url,
+        "backups": {
+            "folders": [own] if own else [f"{root}/*/db-backups" for root in roots],
+            "check": settings.backup_check,
+            "files": settings.backup_files,
+        },
+    }
 
 
 def from_site(

@@ -42,8 +42,10 @@ def call_there(
 
 def _start(site: Site, label: str, function: str, payload: dict[str, Any]) -> str:
     agent = shlex.quote(site.agent.ensure())
-    # The exit code must tell of a failure too: `call` itself always ends with 0.
+    # The exit code must tell of a failure too: `call` itself always ends with 0. The trap lets
+    # it clean up on TERM: were this shell gone first, the job would end, and all of it be killed.
     script = (
+        "trap : TERM INT HUP; "
         f"answer=$(PYTHONUNBUFFERED=1 python3 {agent} call) || exit; "
         'printf "%s\\n" "$answer"; '
         """case $answer in '{"result"'*) exit 0;; *) exit 1;; esac"""

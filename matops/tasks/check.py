@@ -25,17 +25,13 @@ def check(c: Any, force: str = "", window: str = "", json: bool = False) -> None
     """
     limit, forced = window_of(window), names(force)
     desk = Desk(c, json=json)
-    site = desk.site(modules=runbook_check.MODULES, asked=_asked(desk))
+    site = desk.site(modules=runbook_check.MODULES, asked=runbook_check.asked(desk.settings))
     facts = runbook_check.from_site(
         site, window=limit, db_host=desk.db_host(), others=desk.other_hosts()
     )
     results = runbook_check.evaluate(facts)
     show(desk, results)
     desk.say(judge(results, forced, desk.host.name).line)
-
-
-def _asked(desk: Desk) -> dict[str, Any]:
-    return {"access_logs": list(desk.settings.access_logs), "url": desk.settings.url}
 
 
 def show(desk: Desk, results: Sequence[CheckResult]) -> None:

@@ -15,6 +15,7 @@ from matops.matomo.dbtools import SORTS
 from matops.matomo.site import Site
 from matops.report import database as shown
 from matops.report.tables import as_json, table
+from matops.tasks import db_backup
 from matops.tasks.db_optimize import optimize
 from matops.tasks.desk import JSON_HELP, Desk, one_of, operation
 from matops.units import parse_duration, parse_size, show_time, utc_now
@@ -210,4 +211,5 @@ ns.add_task(sizes)
 ns.add_task(locks)
 ns.add_task(optimize)
 ns.add_task(run)
+ns.add_collection(db_backup.ns)
 ns.add_task(privileges)

@@ -70,7 +70,7 @@ def optimize(
     site = desk.site(changes=not dry_run, local=local)
     if is_remote(c):
         if site.settings.db_host and not free_space and not site.database_is_local:
-            flags["free_space"] = str(_free_on_db_host(desk, site))
+            flags["free_space"] = str(free_on_db_host(desk, site))
         _there(desk, site, words(flags), json, dry_run)
         return
     with Database(site.docroot) as database:
@@ -87,7 +87,8 @@ def _there(desk: Desk, site: Site, words: list[str], json: bool, dry_run: bool) 
     run_there(site, NAME, [*words, *(["--json"] if json else [])], write=desk.write, attach=attach)
 
 
-def _free_on_db_host(desk: Desk, site: Site) -> int:
+def free_on_db_host(desk: Desk, site: Site) -> int:
+    """Bytes free where the database keeps its tables, on the machine of the setting db_host."""
     from fabric import Connection
 
     from matops.host.shell import Host

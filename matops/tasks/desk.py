@@ -31,6 +31,7 @@ from matops.runbook.engine import NOT_REACHED, Outcome, Run, run_steps
 from matops.runbook.hold import Hold, identity
 from matops.runbook.journal import Journal
 from matops.runbook.step import Say, Scope, Step
+from matops.tasks import usage
 from matops.units import compact_time, utc_now
 
 LOCAL_HELP = "run on this very machine although it does not look like a Matomo host"
@@ -45,6 +46,9 @@ CHANGING = {
     "local": LOCAL_HELP,
 }
 """Help of the flags that every changing task has."""
+
+
+usage.install()
 
 
 def operation(

@@ -12,6 +12,7 @@ from matops.matomo.site import Site
 from matops.report.progress import Progress
 from matops.runbook.delete_logs import DeleteLogs, parse_range
 from matops.tasks.desk import CHANGING, YES_HELP, Desk, confirmer, operation, run_task
+from matops.tasks.logs_purge import purge
 
 
 @operation(
@@ -77,3 +78,4 @@ def number(text: str, flag: str) -> Optional[int]:
 
 ns = Collection("logs")
 ns.add_task(delete)
+ns.add_task(purge)

@@ -65,6 +65,8 @@ PROBES: dict[str, dict[str, Any]] = {
     },
     "background": {"cron": [], "units": [], "supervisor": [], "processes": [], "denied": [],
                    "sees_all_processes": True},
+    "backups": {"now": NOW, "full": None, "full_error": "", "essentials": {
+        "name": "20270115T070000Z", "time": NOW - 3600, "size": 5 * 2**20}},
     "console": {"ran": True, "works": True, "code": 0, "says": "", "took": 0.2,
                 "command": "console customdimensions:info", "user": "www-data"},
 }  # fmt: skip

@@ -28,7 +28,7 @@ def test_a_healthy_host_is_ok_but_for_what_it_lacks() -> None:
     results = all_of({"site.plugins": plugins, "background.cron": cron})
     assert {r.name: r for r in results.values() if r.status != "ok"} == {}
     assert all(r.todo == "" for r in results.values())
-    assert len(results) == 31
+    assert len(results) == 32
 
 
 def test_whatever_is_missing_is_unknown_and_never_a_traceback() -> None:

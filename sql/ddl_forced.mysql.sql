@@ -1,0 +1,2 @@
+-- Reads whether this server copies for every ALTER that names no algorithm. Cost, locks: none.
+SELECT @@GLOBAL.old_alter_table AS forced

@@ -1,0 +1,2 @@
+-- Begins the transaction of one chunk. Changes nothing. Cost, locks: none.
+START TRANSACTION

@@ -1,0 +1,2 @@
+-- Begins a transaction of this session. Changes: nothing. Cost, locks: none.
+START TRANSACTION

@@ -1,0 +1,2 @@
+-- Ends this session's transaction; its changes stay. Cost: one flush of the log. Locks: gives back.
+COMMIT
