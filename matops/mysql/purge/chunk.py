@@ -15,10 +15,6 @@ from matops.mysql.session import DatabaseError, Session
 KEYS = 5000
 """Longer lists are not planned as ranges any more: optimizer_max_sel_args on MariaDB,
 range_optimizer_max_mem_size on MySQL. A full scan would be the plan then."""
-_GAP, _FEW, _SHARE = 64, 50, 0.25
-"""A span of visits: no gap wider than so many numbers, at least so many visits, and at least that
-share of its numbers. One range of an index costs less than a dive for each (a fifth to a third less
-for the whole chunk, measured on MariaDB 11.8); a thinner one would lock too much in passing."""
 Place = tuple[str, int]
 """(visit_last_action_time, idvisit) of the last visit taken: where the next chunk begins."""
 What = tuple[list[int], int, str, str]
@@ -90,42 +86,11 @@ def _numbers(text: object) -> list[int]:
     return [int(part) for part in str(text).replace(":", ",").split(",") if part] if text else []
 
 
-def spans(ids: list[int]) -> tuple[list[list[int]], list[int]]:
-    """(the parts of sorted ``ids`` that lie close together, all others). Pure."""
-    close: list[list[int]] = []
-    others: list[int] = []
-    begin = 0
-    for at in range(1, len(ids) + 1):
-        if at < len(ids) and ids[at] - ids[at - 1] <= _GAP:
-            continue
-        part = ids[begin:at]
-        dense = len(part) >= _FEW and len(part) >= _SHARE * (part[-1] - part[0] + 1)
-        if dense:
-            close.append(part)
-        else:
-            others += part
-        begin = at
-    return close, others
-
-
 def _delete(session: Session, tables: Tables, what: What, rows: Counter[str]) -> None:
-    close, others = spans(what[0])
+    ids = what[0]
     for table in tables.quick:
-        if table.parent:
-            rows[table.name] += _delete_of(session, tables, table, what[0])
-            continue
-        for part in close:
-            rows[table.name] += session.execute(
-                "purge_span", (part[0], part[-1], part), table=table.name, index=table.index
-            )
-        if others:
-            rows[table.name] += _delete_of(session, tables, table, others)
-    visit = {"log_visit": tables.visit}
-    for part in close:
-        args = (part[0], part[-1], part, *what[1:])
-        rows[tables.visit] += session.execute("purge_visits_span", args, **visit)
-    if others:
-        rows[tables.visit] += session.execute("purge_visits", (others, *what[1:]), **visit)
+        rows[table.name] += _delete_of(session, tables, table, ids)
+    rows[tables.visit] += session.execute("purge_visits", what, log_visit=tables.visit)
 
 
 def _delete_of(session: Session, tables: Tables, table: Table, ids: list[int]) -> int:
