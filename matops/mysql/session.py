@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
@@ -27,6 +28,10 @@ _SETUP = (
     "SESSION wait_timeout = 28800"
 )
 NO_SUCH_THREAD = 1094
+_UNREADABLE = 3854
+"""MySQL 9: INNODB_TRX and information_schema.processlist cannot be read by anybody while a statement
+with a 4-byte character (an emoji in a page title) runs. Such statements take milliseconds."""
+_AGAIN, _PAUSE = 8, 0.12  # INNODB_TRX is renewed only when nobody has read it for 0.1 s
 _DENIED = (1044, 1045, 1142, 1143, 1227, 1370, 1698)
 
 
@@ -103,8 +108,15 @@ class Session:
 
     def rows(self, name: str, args: Sequence[Any] = (), **names: str) -> list[Row]:
         """All rows of statement ``sql/<name>``; ``names`` fill its ``{{marks}}``."""
-        with self._statement(name, args, names) as cursor:
-            return list(cursor.fetchall())
+        for left in reversed(range(_AGAIN)):
+            try:
+                with self._statement(name, args, names) as cursor:
+                    return list(cursor.fetchall())
+            except DatabaseError as error:
+                if error.number != _UNREADABLE or not left:
+                    raise
+            time.sleep(_PAUSE)
+        raise AssertionError("not reached")
 
     def value(self, name: str, args: Sequence[Any] = (), **names: str) -> Any:
         """The first column of the first row, or None."""

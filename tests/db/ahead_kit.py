@@ -22,7 +22,7 @@ from matops.mysql.optimize_journal import OptimizeJournal
 from matops.mysql.session import Address, Session
 from tests.db.servers import Server
 
-SCHEMA, SCRATCH = "matomo", "matops_rehearsal_test"
+SCHEMA, SCRATCH = "matomo", "scratch_of_ahead"
 BIG = "ahead_visit"
 COLUMN = f"ALTER TABLE `{BIG}` ADD COLUMN `ai_agent_name` VARCHAR(40) NULL;"
 INDEX = f"ALTER TABLE `{BIG}` ADD INDEX `index_ai` (`idsite`, `referer_url`(190));"

@@ -12,6 +12,7 @@ from matops.errors import UsageError
 from matops.mysql import optimize, window
 from matops.mysql.attempt import Stop
 from matops.mysql.choose import MinGain
+from matops.mysql.guarded import Guarded
 from matops.mysql.rebuild import Ended
 from matops.mysql.session import ConnectionCut
 from matops.tasks.db_optimize import stop_on_signals
@@ -60,12 +61,12 @@ def test_a_pause_does_not_move_the_end_of_the_window(tiny: Server, tmp_path: Pat
     run = Run(tiny.address(schema=SCHEMA), tmp_path)
     clock = [1000.0]
 
-    def late(self: optimize.Optimize) -> str:
+    def late(self: Guarded) -> str:
         clock[0] += 3600
         return ""
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(optimize.Optimize, "_pause", late)
+        patch.setattr(Guarded, "pause", late)
         summary = run.go(TINY, window=window.Window(2000.0, lambda: clock[0]))
     assert run.result(TINY).report.ended is Ended.LEFT and summary.postponed
 
@@ -119,12 +120,15 @@ def test_a_server_that_goes_away_takes_no_report_with_it(
 ) -> None:
     run = Run(tiny.address(schema=SCHEMA), tmp_path)
 
-    def pause(self: optimize.Optimize) -> str:
-        if self.summary.results:
+    paused: list[Guarded] = []
+
+    def pause(self: Guarded) -> str:
+        paused.append(self)
+        if len(paused) > 1:
             raise ConnectionCut("it does not answer any more")
         return ""
 
-    monkeypatch.setattr(optimize.Optimize, "_pause", pause)
+    monkeypatch.setattr(Guarded, "pause", pause)
     summary = run.go(f"{TINY}_2", f"{TINY}_3")
     assert [r.report.ended for r in summary.results] == [Ended.DONE, Ended.BLOCKED]
     error = summary.error()

@@ -37,6 +37,22 @@ def test_kill_query_cancels_within_a_second(server: Server, tcp: bool) -> None:
         assert other.kill_query(2**31 - 7) is False
 
 
+def test_transactions_can_be_read_beside_an_emoji(server: Server) -> None:
+    """MySQL 9 refuses that (3854) while such a statement runs: the tracker has them all day."""
+    server.sql("CREATE TABLE IF NOT EXISTS emoji (id INT PRIMARY KEY) ENGINE=InnoDB", "matomo")
+    with server.connect(schema="matomo", autocommit=False) as tracker, tracker.cursor() as cursor:
+        cursor.execute("INSERT INTO emoji VALUES (1)")
+        statement = threading.Thread(
+            target=cursor.execute, args=("SELECT SLEEP(0.6), '\U0001f600'",)
+        )
+        statement.start()
+        time.sleep(0.2)
+        with Session(server.address(schema="matomo")) as session:
+            assert session.rows("transactions")
+        statement.join()
+        tracker.rollback()
+
+
 def test_a_lost_connection_is_outcome_unknown_and_reused_never_a_traceback(server: Server) -> None:
     with Session(server.address()) as session, Session(server.address()) as other:
         other.kill_connection(session.connection_id)
