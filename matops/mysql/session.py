@@ -29,8 +29,8 @@ _SETUP = (
 )
 NO_SUCH_THREAD = 1094
 _UNREADABLE = 3854
-"""MySQL 9: INNODB_TRX and information_schema.processlist cannot be read by anybody while a statement
-with a 4-byte character (an emoji in a page title) runs. Such statements take milliseconds."""
+"""MySQL 9: nobody can read INNODB_TRX and information_schema.processlist while a statement with a
+4-byte character (an emoji in a page title) runs. Such statements take milliseconds."""
 _AGAIN, _PAUSE = 8, 0.12  # INNODB_TRX is renewed only when nobody has read it for 0.1 s
 _DENIED = (1044, 1045, 1142, 1143, 1227, 1370, 1698)
 
