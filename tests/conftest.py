@@ -30,6 +30,15 @@ def host_name() -> str:
     return os.environ.get("MATOPS_TEST_HOST", "test") + ("" if worker == "0" else f"-{worker}")
 
 
+@pytest.fixture(autouse=True)
+def same_umask() -> Iterator[None]:
+    """What works in a process of its own on the host may set it; here the next test is next."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture(scope="session")
 def sandbox() -> Sandbox:
     """The test host, up and pristine. Built on first use (minutes)."""

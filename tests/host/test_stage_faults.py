@@ -191,12 +191,17 @@ def test_a_killed_run_is_gone_on_with(
     server.items = {"/m.zip": Item(data, etag='"1"', pace=0.2)}
     url = server.url("/m.zip")
     asked = stage(release=url, sha256=sha256(data))
-    kill = "sleep 1.5; pkill -KILL -f '[m]atops-.*pyz call'"
-    threading.Thread(target=sandbox.exec, args=("sh", "-c", kill), daemon=True).start()
+
+    def kill() -> None:
+        while not server.asked("/m.zip"):
+            time.sleep(0.1)
+        sandbox.exec("sh", "-c", "sleep 0.7; pkill -KILL -f '[m]atops-.*pyz call'")
+
+    threading.Thread(target=kill, daemon=True).start()
     with pytest.raises(MatopsError, match=r"ended with exit code 137|without an exit code"):
         asked.step.act(asked.look.actions[0])
     partial = f"{STAGES}/5.9.0-{sha256(data)[:8]}.partial/matomo/core"
-    sandbox.exec("mkdir", "-p", partial)  # as a killed unpacking leaves it
+    sandbox.exec("sh", "-c", f"umask 077; mkdir -p {partial}")  # as a killed unpacking leaves it
     server.items["/m.zip"].pace = 0
     done = stage(release=url, sha256=sha256(data)).run()
     assert server.asked("/m.zip")[1] not in ("", "bytes=0-")

@@ -167,7 +167,9 @@ def _scaffold(partial: Path, owner: Owner) -> Iterator[None]:
     remedy = f", or {places.INSIDE}"
     with told("make the stage's folder", str(root.parent), "Nothing was staged", remedy):
         root.mkdir(parents=True, exist_ok=True)
-        if new_root:
+        # One of our name that nobody may pass: its maker was killed before it could open it.
+        shut = root.name == places.FOLDER and not root.stat().st_mode & 0o011
+        if new_root or shut:
             enclose(root, owner)
         for left in root.glob("*-????????.partial"):
             shutil.rmtree(left)  # of a run that was killed: we hold the lock
