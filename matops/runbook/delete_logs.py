@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shlex
 from collections.abc import Callable
 from typing import Any, Optional
 
@@ -12,7 +11,7 @@ from matops.host import jobs as host_jobs
 from matops.matomo import console
 from matops.matomo.site import Site
 from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step, Track
-from matops.runbook.there import run_there
+from matops.runbook.there import run_there, same_or_refuse
 from matops.units import parse_date, utc_now
 
 Confirm = Callable[[str, str], bool]
@@ -76,7 +75,7 @@ class DeleteLogs(Step):
         """Counts what would go, and says plainly which day is the last one."""
         running = None if self.site.host.is_local else self.site.jobs.latest(self.name)
         if running and running.state == host_jobs.RUNNING:
-            self._same_as(running)
+            same_or_refuse(self.site, self.name, running, self._words())
             why = f"job {running.name} runs since {running.started}"
             return Look([Action("attach to the deletion that runs already", why, running.name)])
         self._none_at_work()
@@ -115,15 +114,6 @@ class DeleteLogs(Step):
                 self.still_ours()
                 self._delete_day(dt.date.fromisoformat(day))
                 progress.add(visits)
-
-    def _same_as(self, running: host_jobs.Job) -> None:
-        if shlex.join(self._words()) not in running.command:
-            raise Refused(
-                f"another deletion runs as job {running.name}: {running.command}",
-                host=self.site.host.name,
-                state="Nothing was changed",
-                next=f"jobs.follow {running.name} shows it; then run this again",
-            )
 
     def _none_at_work(self) -> None:
         """Refused while a deletion runs that is no job of ours, or outlived one."""

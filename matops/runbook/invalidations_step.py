@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from matops.host import jobs as host_jobs
 from matops.matomo import invalidations_change as change
 from matops.matomo.site import Site
 from matops.runbook.step import Action, Look, Say, Scope, Step, Track
-from matops.runbook.there import run_there
+from matops.runbook.there import run_there, same_or_refuse
 
 Confirm = Callable[[str, str], bool]
 PATIENCE = 3600.0
@@ -73,14 +72,7 @@ class QueueStep(Step):
         job = self.site.jobs.latest(self.name)
         if not job or job.state != host_jobs.RUNNING:
             return None
-        # To its end: --keep-days 3 is not --keep-days 30, nor is no flag at all.
-        if not job.command.endswith(" " + shlex.join([*self.voices.words, "--yes"])):
-            raise Refused(
-                f"another {self.name} runs as job {job.name}: {job.command}",
-                host=self.site.host.name,
-                state="Nothing was changed",
-                next=f"jobs.follow {job.name} shows it; then run this again",
-            )
+        same_or_refuse(self.site, self.name, job, [*self.voices.words, "--yes"])
         why = f"job {job.name} runs since {job.started}"
         return Look([Action("attach to the run that is at it already", why, job.name)])
 

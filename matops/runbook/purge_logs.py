@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shlex
 import threading
 from contextlib import ExitStack
 from typing import Any, Optional
@@ -22,7 +21,7 @@ from matops.mysql.purge.work import Enough, Work
 from matops.runbook import purge_look
 from matops.runbook.purge_asked import BEGINNING, Asked, Voices, stopped, told
 from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
-from matops.runbook.there import run_there
+from matops.runbook.there import run_there, same_or_refuse
 
 VISITS, ACTIONS = "visits", "actions"
 _PATIENCE = 6 * 3600  # seconds for counting on the host
@@ -65,7 +64,7 @@ class PurgeLogs(Step):
         here = self.site.host.is_local
         running = None if here else self.site.jobs.latest(self.name)
         if running and running.state == host_jobs.RUNNING:
-            self._same_as(running)
+            same_or_refuse(self.site, self.name, running, [*self.asked.words, "--yes"])
             why = f"job {running.name} runs since {running.started}"
             return Look([Action("attach to the purge that runs already", why, running.name)])
         self._none_at_work()
@@ -147,15 +146,6 @@ class PurgeLogs(Step):
             state="Nothing was deleted",
             next="run core:archive first (invalidations.size shows the queue), or add --force",
         )
-
-    def _same_as(self, running: host_jobs.Job) -> None:
-        if shlex.join(self.asked.words) not in running.command:
-            raise Refused(
-                f"another purge runs as job {running.name}: {running.command}",
-                host=self.site.host.name,
-                state="Nothing was changed",
-                next=f"jobs.follow {running.name} shows it; then run this again",
-            )
 
     def _none_at_work(self) -> None:
         found = self.site.host.run(

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Callable
 
-from matops.errors import MatopsError
+from matops.errors import MatopsError, Refused
 from matops.host import files
 from matops.host import jobs as host_jobs
 from matops.host.local import IN_JOB
@@ -46,6 +46,18 @@ def run_there(
         error.code = host_jobs.exit_code(job)
         raise error
     return job
+
+
+def same_or_refuse(site: Site, task: str, job: host_jobs.Job, words: Sequence[str]) -> None:
+    """Refused where ``job``, which runs already, is not ``words`` to the letter: ``--keep-days 3``
+    is not ``--keep-days 30``, nor is one site all of them."""
+    if not job.command.endswith(" " + shlex.join(words)):
+        raise Refused(
+            f"another {task} runs as job {job.name}: {job.command}",
+            host=site.host.name,
+            state="Nothing was changed",
+            next=f"jobs.follow {job.name} shows it; then run this again",
+        )
 
 
 def _start(

@@ -11,7 +11,7 @@ from matops.errors import UsageError
 from matops.matomo.site import Site
 from matops.mysql.invalidations import keep
 from matops.report.progress import Progress
-from matops.runbook.engine import run_steps
+from matops.runbook.engine import PLANNED, run_steps
 from matops.runbook.invalidations_back import DropBackup, Restore
 from matops.runbook.invalidations_rebuild import ClearFlags, Reinvalidate, parse_span
 from matops.runbook.invalidations_reset import Reset
@@ -225,7 +225,8 @@ def _run(
     with desk.run(site, task, steps, dry_run=plan_only, take_over=take_over) as run:
         outcomes = run_steps(steps, run)
     desk.finish(outcomes, {"seen": steps[0].seen})
-    if plan_only and not dry_run and not json:
+    planned = any(outcome.status == PLANNED for outcome in outcomes)
+    if planned and not dry_run and not json:
         print("Nothing was changed. To do it: add --yes", flush=True)
 
 

@@ -33,7 +33,7 @@ _DAYS = 100  # of visits; the first half goes
 _BASELINE = 8.0  # seconds of the writer alone
 _BATCH = 50_000  # visits made by one statement
 _LOGS = ("log_visit", "log_link_visit_action", "log_conversion", "log_conversion_item")
-TOOLS = ("core:delete-logs-data", "logs.purge", "logs.purge --workers 2")
+TOOLS = ("core:delete-logs-data", "logs.purge", "logs.purge --workers 2", "logs.purge --workers 4")
 
 _VISITS = """
 INSERT INTO matomo_log_visit (idvisit,idsite,idvisitor,visit_last_action_time,config_id,location_ip,
