@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from matops.matomo import console
 from matops.mysql.quote import fill, quote
 from matops.runbook import hold, journal
 from matops.runbook.delete_logs import parse_range
+from matops.runbook.there import same_or_refuse
 
 NO_ARCHIVING = "Archiving won't run because maintenance mode is enabled"
 
@@ -138,3 +140,15 @@ def test_the_journal_survives_a_half_written_line_and_a_later_version() -> None:
 def test_date_ranges(text: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         parse_range(text)
+
+
+@pytest.mark.parametrize(
+    "typed", ["--idsite 1", "--dates a,b --idsite 12 --force", "--idsite 2", ""]
+)
+def test_another_command_is_not_attached_to(typed: str) -> None:
+    command = "exec env A=1 python3 m.pyz logs.purge --dates a,b --idsite 12"
+    running = jobs.Job("logs.purge.t", "running", None, "now", "", command)
+    site: Any = SimpleNamespace(host=SimpleNamespace(name="web1"))
+    same_or_refuse(site, "logs.purge", running, ["logs.purge", "--dates", "a,b", "--idsite", "12"])
+    with pytest.raises(Refused, match="another logs.purge runs as job"):
+        same_or_refuse(site, "logs.purge", running, ["logs.purge", *typed.split()])
