@@ -68,7 +68,7 @@ def run_step(step: Step, run: Run) -> Outcome:
     try:
         outcome = _run(step, run)
     except MatopsError as error:
-        error.on(run.site.host.name)
+        error.on(step.site.host.name)
         status = UNKNOWN if isinstance(error, OutcomeUnknown) else FAILED
         if run.hold and status == UNKNOWN:
             run.hold.keep = True  # what it started may still be at work
@@ -116,7 +116,7 @@ def _act(step: Step, look: Look, run: Run) -> Evidence:
         run.site.ask(
             "matomo.lock:record",
             step=step.name,
-            entry={"host": run.site.host.name, "evidence": evidence.line, **evidence.facts},
+            entry={"host": step.site.host.name, "evidence": evidence.line, **evidence.facts},
         )
     return evidence
 

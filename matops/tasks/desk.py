@@ -25,6 +25,7 @@ from matops import settings as settings_module
 from matops.errors import MatopsError, Refused, UsageError
 from matops.host.local import LocalLink
 from matops.host.shell import Host
+from matops.matomo import ini
 from matops.matomo.site import BASE, Site, open_site
 from matops.report.tables import as_json, table
 from matops.runbook.engine import NOT_REACHED, Outcome, Run, run_steps
@@ -189,6 +190,42 @@ class Desk:
         found = [self._other(name) for name in listed if name != self.host.name]
         return [host for host in found if host]
 
+    def sites(self, first: Site, *, archivers: bool = False) -> list[Site]:
+        """``first`` and the installation on the other listed servers (with ``archivers``: on the
+        hosts that only archive, too), for steps that must be done on each of them.
+
+        Refused under ``inv`` and in a job where others are listed: from here they cannot be
+        reached. A listed server that is another installation is refused, too.
+        """
+        listed = [*self.settings.servers, *(self.settings.archivers if archivers else ())]
+        names = [name for name in dict.fromkeys(listed) if name != self.host.name]
+        if names and not is_remote(self.context):
+            raise Refused(
+                f"the settings list other servers, too ({', '.join(names)}), which cannot be "
+                "reached from here",
+                host=self.host.name,
+                state="Nothing was changed",
+                next=f"type it on your own machine: fab -H {self.host.name} …",
+            )
+        return [first, *(self._same_site(first, name) for name in names)]
+
+    def _same_site(self, first: Site, name: str) -> Site:
+        host = self._other(name)
+        assert host is not None
+        try:
+            site = open_site(host, settings_module.load(name))
+        except MatopsError as error:
+            raise error.on(name) from None
+        if site.prefix != first.prefix or _schema(site) != _schema(first):
+            raise Refused(
+                f"{name} is another installation than {self.host.name}: database "
+                f"{_schema(site)}, prefix '{site.prefix}'",
+                host=name,
+                state="Nothing was changed",
+                next="correct servers: and archivers: in config/matops.yaml",
+            )
+        return site
+
     def _other(self, name: str) -> Optional[Host]:
         if not is_remote(self.context):
             return None  # the agent and cron open no SSH connections
@@ -234,6 +271,10 @@ class Desk:
         error = next((o.error for o in outcomes if o.error), None)
         if error:
             raise error
+
+
+def _schema(site: Site) -> str:
+    return ini.text_of(site.config, "database", "dbname")
 
 
 def _seconds(outcome: Outcome) -> str:
