@@ -1,25 +1,18 @@
 """What every task does around its work: find the host, keep keys strict, report, exit.
 
-``operation`` turns a function into a task whose errors are one line and an exit code.
+``operation`` (operate.py) turns a function into a task whose errors are one line and an exit code.
 ``Desk`` is one task's work place: the host, the site, where lines are said.
 """
 
 from __future__ import annotations
 
-import functools
 import getpass
 import io
-import os
-import re
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Optional
-
-import invoke
-from invoke.exceptions import Exit
 
 from matops import settings as settings_module
 from matops.errors import MatopsError, Refused, UsageError
@@ -32,7 +25,7 @@ from matops.runbook.engine import NOT_REACHED, Outcome, Run, run_steps
 from matops.runbook.hold import Hold, identity
 from matops.runbook.journal import Journal
 from matops.runbook.step import Say, Scope, Step
-from matops.tasks import usage
+from matops.tasks.operate import host_name, is_remote, operation, typed_hosts
 from matops.units import compact_time, utc_now
 
 LOCAL_HELP = "run on this very machine although it does not look like a Matomo host"
@@ -47,73 +40,6 @@ CHANGING = {
     "local": LOCAL_HELP,
 }
 """Help of the flags that every changing task has."""
-
-
-usage.install()
-
-
-def operation(
-    help: Optional[dict[str, str]] = None, positional: Sequence[str] = ()
-) -> Callable[[Callable[..., Any]], Any]:
-    """A task: no short flags by accident, help for each flag, errors as one line and a code."""
-
-    def wrap(body: Callable[..., Any]) -> Any:
-        @functools.wraps(body)
-        def guarded(context: Any, *args: Any, **kwargs: Any) -> Any:
-            # A stop by TERM (jobs.stop, a shutdown) cleans up just as Ctrl-C does.
-            signal.signal(signal.SIGTERM, _interrupt)
-            try:
-                return body(context, *args, **kwargs)
-            except MatopsError as error:
-                error.on(host_name(context))
-                raise Exit(f"{error.line()}{_skipped_hosts(context)}", error.code) from None
-            except BrokenPipeError:  # `fab … jobs | head`: nobody listens any more
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                raise Exit(code=0) from None
-            except KeyboardInterrupt:
-                raise Exit(
-                    f"{host_name(context)}: interrupted. What was done stays; "
-                    "Next: run the same task again: it looks first and goes on",
-                    130,
-                ) from None
-
-        return invoke.task(guarded, auto_shortflags=False, help=help or {}, positional=positional)
-
-    return wrap
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def host_name(context: Any) -> str:
-    """What the operator typed behind -H, or this machine's name."""
-    return str(getattr(context, "original_host", "") or os.uname().nodename)
-
-
-def is_remote(context: Any) -> bool:
-    """True under ``fab -H``; False under ``inv`` and in the agent."""
-    return hasattr(context, "original_host")
-
-
-def typed_hosts(context: Any) -> list[str]:
-    """What stands behind ``fab -H``; this machine alone under ``inv``."""
-    if not is_remote(context):
-        return [host_name(context)]
-    from fabric.main import program
-
-    try:
-        typed = [name for name in program.args.hosts.value.split(",") if name]
-    except AttributeError:  # hosts of a @task(hosts=…), or a program of somebody's own
-        return [host_name(context)]
-    return [re.sub(r":\d+$", "", name.rpartition("@")[2]) for name in typed]
-
-
-def _skipped_hosts(context: Any) -> str:
-    """fab ends all at the first failure and does not say which hosts it did not come to."""
-    names = typed_hosts(context)
-    rest = names[names.index(host_name(context)) + 1 :] if host_name(context) in names else []
-    return f". Not run on: {', '.join(rest)}" if rest else ""
 
 
 def make_host(context: Any, settings: settings_module.Settings) -> Host:
@@ -333,4 +259,4 @@ def one_of(value: str, allowed: Sequence[str], flag: str) -> str:
     return value
 
 
-__all__ = ["Desk", "Say", "Scope", "operation", "run_task"]
+__all__ = ["Desk", "Say", "Scope", "host_name", "is_remote", "operation", "run_task", "typed_hosts"]
