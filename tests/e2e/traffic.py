@@ -26,7 +26,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -59,6 +59,22 @@ class Answer:
         return 200 <= self.status < 300
 
 
+class _Pace:
+    """Requests at their times, for several workers."""
+
+    def __init__(self, rate: float, make: Callable[[], Request], stop: threading.Event) -> None:
+        self._rate, self._make, self._stop = rate, make, stop
+        self._lock, self._count, self._began = threading.Lock(), itertools.count(), time.monotonic()
+
+    def next(self) -> Optional[Request]:
+        """The next one, when its time has come; None when stopped."""
+        with self._lock:
+            due = self._began + next(self._count) / self._rate
+            if self._stop.wait(max(due - time.monotonic(), 0)):
+                return None
+            return self._make()
+
+
 class Traffic:
     """Sends until ``stop``. Use as a context manager, or start/stop, or only ``send``."""
 
@@ -81,23 +97,24 @@ class Traffic:
         them. ``run``: names this client's hits; ``first``: their first number."""
         self.address, self.host, self.log = address, host, log
         self.run = run or secrets.token_hex(3)
-        self._token, self._sites, self._kinds = token, sites, tuple(kinds)
+        self._token, self._sites = token, sites
         self._rate, self._ui_rate, self._workers = rate, ui_rate, workers
         self._numbers = itertools.count(first)
-        self._kind = itertools.cycle(self._kinds)
+        self._kind, self._ui = itertools.cycle(kinds), itertools.cycle((UI, API))
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> Traffic:
         """Begins to send."""
         self._stop.clear()
-        plans = [self._pace(self._rate, self._tracking)]
+        paces = [(_Pace(self._rate, self._tracking, self._stop), self._workers)]
         if self._ui_rate:
-            plans.append(self._pace(self._ui_rate, self._interface()))
-        for plan, count in zip(plans, (self._workers, 4)):
-            self._threads += [
-                threading.Thread(target=self._work, args=(plan,), daemon=True) for _ in range(count)
-            ]
+            paces.append((_Pace(self._ui_rate, self._interface, self._stop), 4))
+        self._threads = [
+            threading.Thread(target=self._work, args=(pace,), daemon=True)
+            for pace, count in paces
+            for _ in range(count)
+        ]
         for thread in self._threads:
             thread.start()
         return self
@@ -129,27 +146,9 @@ class Traffic:
     ) -> None:
         self.stop()
 
-    def _pace(self, rate: float, make: object) -> Iterator[Request]:
-        """Requests at their times; ends when stopped. One lock for all workers."""
-        source = make if isinstance(make, Iterator) else None
-        began = time.monotonic()
-        for number in itertools.count():
-            if self._stop.wait(max(began + number / rate - time.monotonic(), 0)):
-                return
-            yield next(source) if source else self._tracking()
-
-    def _work(self, plan: Iterator[Request]) -> None:
-        while True:
-            with self._lock_of(plan):
-                try:
-                    request = next(plan)
-                except StopIteration:
-                    return
+    def _work(self, pace: _Pace) -> None:
+        while request := pace.next():
             self._ask(request)
-
-    def _lock_of(self, plan: Iterator[Request]) -> threading.Lock:
-        locks = self.__dict__.setdefault("_locks", {})
-        return locks.setdefault(id(plan), threading.Lock())  # type: ignore[no-any-return]
 
     def _tracking(self) -> Request:
         kind = next(self._kind)
@@ -157,9 +156,8 @@ class Traffic:
         numbers = tuple(next(self._numbers) for _ in range(count))
         return hits.tracking(kind, self.run, numbers, self._sites, self._token, time.time())
 
-    def _interface(self) -> Iterator[Request]:
-        for kind in itertools.cycle((UI, API) if self._token else (UI,)):
-            yield hits.interface(kind, self._token)
+    def _interface(self) -> Request:
+        return hits.interface(next(self._ui) if self._token else UI, self._token)
 
     def _ask(self, request: Request) -> Answer:
         sent, began = time.time(), time.monotonic()
