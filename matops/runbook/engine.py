@@ -19,18 +19,20 @@ FAILED, UNKNOWN, NOT_REACHED = "failed", "outcome unknown", "not reached"
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one step ended. ``error`` where it did not end well."""
+    """How one step ended. ``error`` where it did not end well; ``host``: where it stood."""
 
     step: str
     status: str
     detail: str
     seconds: float = 0.0
     error: Optional[MatopsError] = None
+    host: str = ""
 
     def data(self) -> dict[str, Any]:
         """For ``--json``."""
         return {
             "step": self.step,
+            "host": self.host,
             "status": self.status,
             "detail": self.detail,
             "seconds": round(self.seconds, 2),
@@ -57,7 +59,8 @@ def run_steps(steps: Sequence[Step], run: Run) -> list[Outcome]:
         outcomes.append(outcome)
         if outcome.error:
             rest = steps[position + 1 :]
-            outcomes += [Outcome(s.name, NOT_REACHED, f"{step.name} came first") for s in rest]
+            why = f"{step.name} came first"
+            outcomes += [Outcome(s.name, NOT_REACHED, why, host=s.site.host.name) for s in rest]
             break
     return outcomes
 
@@ -73,13 +76,20 @@ def run_step(step: Step, run: Run) -> Outcome:
         if run.hold and status == UNKNOWN:
             run.hold.keep = True  # what it started may still be at work
         outcome = Outcome(step.name, status, error.line(), error=error)
-    return replace(outcome, seconds=time.monotonic() - began)
+    return replace(outcome, seconds=time.monotonic() - began, host=step.site.host.name)
+
+
+def label(step: Step, run: Run) -> str:
+    """``maintenance.on``; on another host than the run's own ``maintenance.on@web2``."""
+    host = step.site.host.name
+    return step.name if host == run.site.host.name else f"{step.name}@{host}"
 
 
 def _run(step: Step, run: Run) -> Outcome:
+    name = label(step, run)
     if step.reads_only:
         evidence = step.verify()
-        run.say(f"{step.name}: {evidence.line}")
+        run.say(f"{name}: {evidence.line}")
         return Outcome(step.name, DONE, evidence.line)
     if run.hold:
         step.fence, step.still_ours = run.hold.fence, run.hold.check
@@ -88,20 +98,20 @@ def _run(step: Step, run: Run) -> Outcome:
         run.say(f"  {note}")
     if not look.actions:
         status = SKIPPED if look.skip else ALREADY
-        run.say(f"{step.name}: {status}: {look.because}")
+        run.say(f"{name}: {status}: {look.because}")
         return Outcome(step.name, status, look.because)
     for action in look.actions:
-        run.say(f"{step.name}: {'would ' if run.dry_run else ''}{action.what} ({action.why})")
+        run.say(f"{name}: {'would ' if run.dry_run else ''}{action.what} ({action.why})")
     if run.dry_run:
         return Outcome(step.name, PLANNED, "; ".join(a.what for a in look.actions))
     evidence = _act(step, look, run)
-    run.say(f"{step.name}: {evidence.line}")
+    run.say(f"{name}: {evidence.line}")
     return Outcome(step.name, DONE, evidence.line)
 
 
 def _act(step: Step, look: Look, run: Run) -> Evidence:
     fence = step.fence
-    run.journal.write(step.name, "started", fence, actions=[a.what for a in look.actions])
+    run.journal.write(label(step, run), "started", fence, actions=[a.what for a in look.actions])
     try:
         for action in look.actions:
             if run.hold:
@@ -111,7 +121,7 @@ def _act(step: Step, look: Look, run: Run) -> Evidence:
     except MatopsError as error:
         _write_failure(run, step, fence, error)
         raise
-    run.journal.write(step.name, "done", fence, evidence=evidence.line, **evidence.facts)
+    run.journal.write(label(step, run), "done", fence, evidence=evidence.line, **evidence.facts)
     if step.scope is Scope.INSTALLATION:
         run.site.ask(
             "matomo.lock:record",
@@ -124,6 +134,6 @@ def _act(step: Step, look: Look, run: Run) -> Evidence:
 def _write_failure(run: Run, step: Step, fence: int, error: MatopsError) -> None:
     event = "unknown" if isinstance(error, OutcomeUnknown) else "failed"
     try:
-        run.journal.write(step.name, event, fence, error=error.line())
+        run.journal.write(label(step, run), event, fence, error=error.line())
     except MatopsError:
         run.say("  (the journal could not be written either)")

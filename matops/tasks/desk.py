@@ -191,7 +191,8 @@ class Desk:
 
     def finish(self, outcomes: Sequence[Outcome], extra: Optional[dict[str, Any]] = None) -> None:
         """The closing table; exits with the code of the first step that did not end well."""
-        rows = [(o.step, o.status, _seconds(o), o.detail) for o in outcomes]
+        hosts = {o.host for o in outcomes if o.host} - {self.host.name}
+        rows = [(_label(o, bool(hosts)), o.status, _seconds(o), o.detail) for o in outcomes]
         data = {"host": self.host.name, "steps": [o.data() for o in outcomes], **(extra or {})}
         self.show(data, ("step", "status", "seconds", "what"), rows)
         error = next((o.error for o in outcomes if o.error), None)
@@ -201,6 +202,10 @@ class Desk:
 
 def _schema(site: Site) -> str:
     return ini.text_of(site.config, "database", "dbname")
+
+
+def _label(outcome: Outcome, several: bool) -> str:
+    return f"{outcome.step}@{outcome.host}" if several and outcome.host else outcome.step
 
 
 def _seconds(outcome: Outcome) -> str:
