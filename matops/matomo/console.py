@@ -34,6 +34,9 @@ _RULES: tuple[tuple[str, str, Verdict], ...] = (
         FAILED, "no such plugin in plugins/", "check the name, and that its folder is not nested")),
     ("core:archive", r"Archiving won't run because maintenance mode is enabled", Verdict(
         NOTHING, "maintenance mode is on, so nothing was archived", "switch it off first")),
+    ("core:archive", r"Reached maximum concurrent archivers|archivers are already running", Verdict(
+        NOTHING, "as many archivers as --concurrent-archivers allows run already",
+        "wait for them, or allow more")),
     ("core:update", r"Database upgrade not executed", Verdict(
         NOTHING, "without --yes core:update only shows its statements", "add --yes")),
     ("core:update", r"\[X\]|Critical Error during the update", Verdict(

@@ -1,0 +1,83 @@
+"""Step ``archive.compare``: do the reports of the window's days hold what the log tables hold?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matops.errors import MatopsError
+from matops.matomo.site import Site
+from matops.runbook.archive_step import Window
+from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
+
+AGREES, BEHIND, DIFFERS, NONE = "agrees", "day not over", "differs", "no report"
+
+
+def judge(row: dict[str, Any]) -> str:
+    """One of the words above. Pure."""
+    if row["report"] is None:
+        return BEHIND if row["running"] else NONE
+    if row["report"] == row["log"] and not row["state"]:
+        return AGREES
+    if row["running"]:
+        return BEHIND
+    return DIFFERS
+
+
+class ArchiveCompare(Step):
+    """Visits and actions of each site and day: in the newest valid archive, and in the logs."""
+
+    name = "archive.compare"
+    title = "Compare the reports with the log tables"
+    scope = Scope.INSTALLATION
+    changes_data = False
+    reads_only = True
+
+    def __init__(self, site: Site, say: Say, window: Window, sites: Sequence[int] = ()) -> None:
+        super().__init__(site, say)
+        self.window, self.sites = window, tuple(sites)
+        self.rows: list[dict[str, Any]] = []
+
+    def look(self) -> Look:
+        """It reads only."""
+        return Look([Action("compare the reports with the log tables", self.window.shown)])
+
+    def act(self, action: Action) -> None:
+        """Nothing: it reads only."""
+
+    def verify(self) -> Evidence:
+        """MatopsError where a day that is over differs."""
+        self.rows = self.site.ask(
+            "matomo.archive_days:compare", start=self.window.start, end=self.window.end,
+            sites=list(self.sites), timeout=24 * 3600.0,
+        )  # fmt: skip
+        for row in self.rows:
+            row["verdict"] = judge(row)
+        wrong = [row for row in self.rows if row["verdict"] in (DIFFERS, NONE)]
+        if wrong:
+            raise MatopsError(
+                f"{len(wrong)} of {len(self.rows)} reports do not hold what the log tables hold: "
+                + "; ".join(words(row) for row in wrong[:3]),
+                host=self.site.host.name,
+                state="Nothing was changed",
+                next="archive.invalidate and archive.run build them anew; was a hit tracked for "
+                "that day since? Then they differ until the next run",
+            )
+        open_days = sum(row["verdict"] == BEHIND for row in self.rows)
+        later = f", {open_days} days are not over yet" if open_days else ""
+        visits = sum(row["log"][0] for row in self.rows)
+        return Evidence(
+            f"{len(self.rows) - open_days} reports agree with the log tables{later} "
+            f"({visits} visits)",
+            {"days": len(self.rows), "visits": visits, "open": open_days},
+        )
+
+
+def words(row: dict[str, Any]) -> str:
+    """``site 1, 2026-11-21: 12 visits in the log tables, 10 in the report``."""
+    shown = "none" if row["report"] is None else f"{row['report'][0]} visits, {row['report'][1]}"
+    state = f" ({row['state']})" if row["state"] else ""
+    return (
+        f"site {row['idsite']}, {row['day']}: {row['log'][0]} visits, {row['log'][1]} actions in "
+        f"the log tables, {shown}{' actions' * (row['report'] is not None)} in the report{state}"
+    )

@@ -1,0 +1,146 @@
+"""Step ``archive.invalidate``: the reports of the days that the gap touches are built anew.
+
+Whole days, in each site's own time zone; with them the weeks, months and years they lie in, all
+plugins and segments. ``core:invalidate-report-data`` ends with 0 whatever it does, so what it
+queued is read back.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+from matops.matomo import console
+from matops.matomo.site import Site
+from matops.runbook.archive_step import ArchiveStep, Voices, Window
+from matops.runbook.invalidations_rebuild import Call
+from matops.runbook.outage import Outage
+from matops.runbook.step import Action, Evidence, Look, Say
+
+_LIMIT = 24 * 3600.0  # seconds for one call: years of many sites and segments
+_MOST_SITES = 200
+
+
+def calls(sites: dict[str, dict[str, Any]]) -> list[Call]:
+    """Sites with the same days in one call, those whose days are all queued left out. Pure."""
+    grouped: dict[tuple[str, str], list[int]] = {}
+    for idsite, one in sites.items():
+        if not is_queued(one):
+            grouped.setdefault((one["first"], one["last"]), []).append(int(idsite))
+    return [
+        Call(tuple(ids[at : at + _MOST_SITES]), first, last)
+        for (first, last), ids in sorted(grouped.items())
+        for at in range(0, len(ids), _MOST_SITES)
+    ]
+
+
+def is_queued(one: dict[str, Any]) -> bool:
+    """Whether each of its days waits in the queue already."""
+    days = (dt.date.fromisoformat(one["last"]) - dt.date.fromisoformat(one["first"])).days + 1
+    return int(one["queued"]) >= days
+
+
+class ArchiveInvalidate(ArchiveStep):
+    """Through the console, some sites at a time; verified in the archiver's queue."""
+
+    name = "archive.invalidate"
+    title = "Queue the reports of the gap's days to be built anew"
+
+    def __init__(
+        self, site: Site, say: Say, voices: Voices, window: Window, sites: Sequence[int] = ()
+    ) -> None:
+        super().__init__(site, say, voices)
+        self.window, self.sites = window, tuple(sites)
+        self.seen: dict[str, Any] = {}
+
+    def _ask(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.site.ask(
+            "matomo.archive_days:touched", start=self.window.start, end=self.window.end,
+            sites=list(self.sites), timeout=_LIMIT,
+        )  # fmt: skip
+        return found
+
+    def look(self) -> Look:
+        """Which sites have visits in which days, and which of these are queued already."""
+        attach = self.running()
+        if attach:
+            return Look(attach)
+        self.seen = self._ask()
+        found = calls(self.seen["sites"])
+        notes = [f"the window: {self.window.shown}"]
+        if self.seen["quiet"]:
+            notes.append(
+                f"{self.seen['quiet']} sites have no visit in these days: nothing to rebuild"
+            )
+        if not found:
+            because = (
+                f"all days of {len(self.seen['sites'])} sites wait in the archiver's queue already"
+                if self.seen["sites"]
+                else "no site has a visit in these days"
+            )
+            return Look(because=because, notes=notes)
+        return Look(
+            [
+                Action(
+                    f"invalidate {call.first} to {call.last} of {shown(call.sites)}",
+                    "the days in their own time zone that the window touches",
+                    call,
+                )
+                for call in found
+            ],
+            notes=notes,
+        )
+
+    def do(self, action: Action) -> None:
+        """One call of the console."""
+        call: Call = action.payload
+        self.still_ours()
+        _, verdict = console.run(self.site, call.words, timeout=_LIMIT)
+        console.raise_unless_ok(self.site, call.words, verdict)
+        self.say(f"  {call.first} to {call.last}: {len(call.sites)} sites done")
+
+    def verify(self) -> Evidence:
+        """Every day of every site must be in the queue, or be gone from it by now: archived."""
+        found = self._ask()["sites"]
+        missing = {k: one for k, one in found.items() if not is_queued(one)}
+        stale = self._stale(missing)
+        if stale:
+            raise self.failed(
+                f"core:invalidate-report-data said nothing, but did not queue {'; '.join(stale)}",
+                "The other sites' days are queued",
+                "are these days older than [Deletelogs] delete_logs_older_than? Then Matomo "
+                "rebuilds nothing for them",
+            )
+        Outage(self.site).note(
+            "archive.invalidated",
+            {"from": self.window.start, "to": self.window.end, "sites": sorted(map(int, found))},
+        )
+        days = sum(one["queued"] for one in found.values())
+        return Evidence(
+            f"{days} days of {len(found) - len(missing)} sites wait to be built anew",
+            {"sites": len(found), "days": days},
+        )
+
+    def _stale(self, missing: dict[str, dict[str, Any]]) -> list[str]:
+        """Of the days that are not in the queue: those whose report is not valid now."""
+        if not missing:
+            return []
+        rows = self.site.ask(
+            "matomo.archive_days:compare", start=self.window.start, end=self.window.end,
+            sites=[int(one) for one in missing], timeout=_LIMIT,
+        )  # fmt: skip
+        # An archiver that runs already may have built some meanwhile: then log and report agree.
+        # A day without any archive is built when it is asked for: Matomo queues it by itself.
+        return [
+            f"site {row['idsite']}, {row['day']}"
+            for row in rows
+            if row["report"] is not None and row["report"] != row["log"] and not row["running"]
+        ][:5]
+
+
+def shown(sites: Sequence[int]) -> str:
+    """``site 3``, ``sites 1, 2, 3 and 40 more``."""
+    named = ", ".join(map(str, sites[:10]))
+    more = f" and {len(sites) - 10} more" if len(sites) > 10 else ""
+    return f"site{'s' * (len(sites) > 1)} {named}{more}"

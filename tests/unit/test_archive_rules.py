@@ -1,0 +1,145 @@
+"""Days in a site's own zone, which archive counts, what is queued already."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from matops.errors import MatopsError, UsageError
+from matops.matomo import console
+from matops.matomo.archive_days import bounds, local_days, newest, zone_of
+from matops.runbook import archive_compare, archive_step
+from matops.runbook.archive_invalidate import calls
+from matops.runbook.archive_run import Asked, errors
+
+
+def at(text: str) -> float:
+    return dt.datetime.fromisoformat(text).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "last"),
+    [
+        ("UTC", "2026-11-22", "2026-11-22"),
+        ("Europe/Berlin", "2026-11-22", "2026-11-23"),
+        ("America/New_York", "2026-11-22", "2026-11-22"),
+        ("Pacific/Auckland", "2026-11-23", "2026-11-23"),
+        ("UTC+5.5", "2026-11-22", "2026-11-23"),
+    ],
+)
+def test_the_days_that_a_window_touches(zone: str, first: str, last: str) -> None:
+    window = at("2026-11-22T18:00:00+00:00"), at("2026-11-22T23:30:00+00:00")
+    found = local_days(*window, zone_of(zone))
+    assert tuple(map(str, found)) == (first, last)
+
+
+def test_a_window_that_ends_at_midnight_does_not_touch_the_new_day() -> None:
+    window = at("2026-11-22T18:00:00+00:00"), at("2026-11-23T00:00:00+00:00")
+    assert local_days(*window, dt.timezone.utc) == (dt.date(2026, 11, 22),) * 2
+
+
+def test_a_day_on_which_the_clock_moves_has_25_hours() -> None:
+    begin, end = bounds(dt.date(2026, 10, 25), zone_of("Europe/Berlin"))
+    assert end - begin == dt.timedelta(hours=25)
+    assert begin == dt.datetime(2026, 10, 24, 22)
+
+
+def test_an_unknown_zone_is_one_line() -> None:
+    with pytest.raises(MatopsError, match="Mars/Olympus"):
+        zone_of("Mars/Olympus")
+
+
+@pytest.mark.parametrize(
+    ("archives", "figures", "state"),
+    [
+        ({}, None, "no archive"),
+        ({1: {"made": 1, "done": 1, "nb_visits": 7, "nb_actions": 9}}, [7, 9], ""),
+        ({1: {"made": 1, "done": 1}}, [0, 0], ""),
+        ({1: {"made": 1, "done": 4, "nb_visits": 7}}, [7, 0], "invalid"),
+        (
+            {
+                1: {"made": 1, "done": 4, "nb_visits": 7},
+                2: {"made": 2, "done": 1, "nb_visits": 8, "nb_actions": 8},
+            },
+            [8, 8],
+            "",
+        ),
+        ({1: {"made": 1, "done": 1, "nb_visits": 7}, 2: {"made": 2, "done": 2}}, [7, 0], ""),
+        ({1: {"made": 1, "done": 1, "nb_visits": 7}, 2: {"made": 2, "done": 5}}, [7, 0], ""),
+        ({2: {"made": 2, "done": 2}}, None, "being built, or failed"),
+    ],
+)
+def test_the_archive_that_counts(archives: Any, figures: Any, state: str) -> None:
+    assert newest(archives) == (figures, state)
+
+
+def test_sites_with_the_same_days_go_in_one_call_and_queued_ones_in_none() -> None:
+    def days(first: str, last: str, queued: int) -> dict[str, Any]:
+        return {"first": first, "last": last, "queued": queued}
+
+    found = calls(
+        {
+            "1": days("2026-11-22", "2026-11-22", 0),
+            "2": days("2026-11-22", "2026-11-23", 1),
+            "3": days("2026-11-22", "2026-11-22", 0),
+            "4": days("2026-11-22", "2026-11-23", 2),
+        }
+    )
+    assert [(call.sites, call.first, call.last) for call in found] == [
+        ((1, 3), "2026-11-22", "2026-11-22"),
+        ((2,), "2026-11-22", "2026-11-23"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "verdict"),
+    [
+        ({"report": None, "log": [1, 1], "running": False, "state": ""}, "no report"),
+        ({"report": [1, 1], "log": [1, 1], "running": False, "state": ""}, "agrees"),
+        ({"report": [1, 1], "log": [2, 2], "running": False, "state": ""}, "differs"),
+        ({"report": [1, 1], "log": [1, 1], "running": False, "state": "invalid"}, "differs"),
+        ({"report": [1, 1], "log": [2, 2], "running": True, "state": ""}, "day not over"),
+    ],
+)
+def test_the_verdict_on_one_day(row: Any, verdict: str) -> None:
+    assert archive_compare.judge(row) == verdict
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "message"),
+    [
+        ("2026-11-22T01:00:00", "2026-11-22T05:00:00Z", "has no zone"),
+        ("yesterday", "2026-11-22T05:00:00Z", "is no time"),
+        ("2026-11-22T05:00:00Z", "2026-11-22T05:00:00Z", "not before"),
+        ("2999-11-22T05:00:00Z", "2999-11-23T05:00:00Z", "in the future"),
+    ],
+)
+def test_a_wrong_window_is_one_line(begin: str, end: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        archive_step.parse_window(begin, end)
+
+
+def test_a_moment_is_read_as_it_is_written() -> None:
+    window = archive_step.parse_window("2026-11-22T01:00:00.25Z", "2026-11-22T07:00:00+02:00")
+    assert window.end - window.start == 4 * 3600 - 0.25
+    shown = archive_step.show_moment(window.start)
+    assert archive_step.parse_moment(shown, "--from") == window.start
+
+
+def test_what_the_console_is_told() -> None:
+    asked = Asked((3329,), "2026-11-21", "2026-11-22", "https://stats.example.org/")
+    assert "--force-idsites=3329" in asked.words
+    assert "--force-date-range=2026-11-21,2026-11-22" in asked.words
+    assert not any("--force" in word for word in Asked().words)
+
+
+def test_too_many_archivers_is_nothing_done() -> None:
+    text = "Reached maximum concurrent archivers allowed (3), aborting run."
+    assert console.judge("core:archive", 0, text).status == console.NOTHING
+
+
+def test_errors_of_the_summary() -> None:
+    text = "INFO  x\nERROR [2026] Got invalid response\nError: Got invalid response\n"
+    assert len(errors(text)) == 2
