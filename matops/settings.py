@@ -124,6 +124,9 @@ class Settings:
     notice_webhook: str = _setting(_text, "")
     notice_webhook_secret: str = _setting(_text, "")
     notice_webhook_header: str = _setting(_text, "Authorization: Bearer")
+    # Alerts to the operators during an outage
+    alert_to: tuple[str, ...] = _setting(_texts, ())
+    alert_command: str = _setting(_text, "")
     # Patience
     connect_timeout: int = _setting(_patience, 15)
     command_timeout: int = _setting(_patience, 120)

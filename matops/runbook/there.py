@@ -34,7 +34,7 @@ def run_there(
     Raises what ``follow`` raises; MatopsError with the job's own exit code where it ended with
     another than 0.
     """
-    name = attach or _start(site, label, words, fence, begin)
+    name = attach or start_there(site, label, words, fence, begin)
     job = follow(site.jobs, name, write)
     if job.code:
         error = MatopsError(
@@ -60,9 +60,14 @@ def same_or_refuse(site: Site, task: str, job: host_jobs.Job, words: Sequence[st
         )
 
 
-def _start(
-    site: Site, label: str, words: Sequence[str], fence: int, begin: Callable[[str], object]
+def start_there(
+    site: Site,
+    label: str,
+    words: Sequence[str],
+    fence: int = 0,
+    begin: Callable[[str], object] = lambda name: None,
 ) -> str:
+    """Starts ``matops <words>`` on the host as a job and does not wait for it; the job's name."""
     agent = site.agent.ensure()
     settings = f"{site.state_dir}/settings.yaml"
     files.make_folder(site.host, site.state_dir, user=site.keeper)

@@ -1,0 +1,174 @@
+"""Steps ``outage.begin`` and ``outage.end``: the outage's record is opened, watched, set aside."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from matops.errors import MatopsError, Refused
+from matops.host.jobs import RUNNING
+from matops.matomo.site import Site
+from matops.runbook.outage import Outage
+from matops.runbook.step import Action, Evidence, Look, Say, Step
+from matops.runbook.there import start_there
+from matops.runbook.tracking_mode import QUEUE, Decision
+from matops.units import show_duration, show_epoch
+
+LEADER, DEADLINE, MODE, REASON = "leader", "deadline", "tracking_mode", "tracking_reason"
+WATCH = "outage.watch"
+"""Label of the watcher's job, and the name of its task."""
+
+
+class OutageBegin(Step):
+    """Writes down who leads the outage, how its hits are kept, when it must be over; starts the
+    watcher. On the other servers (``leader``: the leading site) only who leads.
+
+    ``limit``: seconds from the outage's beginning, None = no deadline. Typed again with another
+    one, the deadline moves; the beginning stays.
+    """
+
+    name = "outage.begin"
+    title = "Open the outage's record"
+
+    def __init__(
+        self,
+        site: Site,
+        say: Say,
+        *,
+        decision: Optional[Decision] = None,
+        limit: Optional[int] = None,
+        leader: Optional[Site] = None,
+    ) -> None:
+        super().__init__(site, say)
+        self._decision, self._limit = decision, limit
+        self._leader = leader or site
+        self._outage = Outage(site)
+
+    def look(self) -> Look:
+        """What of it is not yet written down."""
+        notes = self._outage.read()["notes"]
+        actions = []
+        if notes.get(LEADER, {}).get("machine") != machine(self._leader):
+            _same_leader(self.site, notes)
+            actions.append(Action("open the outage's record", "what is switched off is put back "
+                                  f"from it: {self._outage.path}", LEADER))  # fmt: skip
+        if self._decision and notes.get(MODE) != self._decision.mode:
+            actions.append(Action(f"note: {self._decision.line}", "update, recover and rollback go "
+                                  "by it", MODE))  # fmt: skip
+        if self._limit is not None and notes.get(DEADLINE, {}).get("seconds") != self._limit:
+            actions.append(Action(f"set the deadline: {show_duration(self._limit)} from the "
+                                  "beginning", "--max-outage", DEADLINE))  # fmt: skip
+        if self._wants_watcher(notes) and not watcher(self.site):
+            actions.append(Action("start the watcher, a job on this host", "it tells when the "
+                                  "deadline or the queue's end comes near", WATCH))  # fmt: skip
+        mode = self._decision.notes if self._decision else ()
+        if actions:
+            return Look(actions, notes=[f"note: {line}" for line in mode])
+        return Look(because=f"the record is open: {self._outage.path}")
+
+    def _wants_watcher(self, notes: dict[str, Any]) -> bool:
+        if self.site is not self._leader:
+            return False
+        queue = self._decision is not None and self._decision.mode == QUEUE
+        return queue or self._limit is not None or DEADLINE in notes
+
+    def act(self, action: Action) -> None:
+        """Writes one note, or starts the job."""
+        if action.payload == LEADER:
+            who = {"machine": machine(self._leader), "name": self._leader.host.name,
+                   "at": clock(self.site)}  # fmt: skip
+            self._outage.note(LEADER, who)
+        elif action.payload == MODE and self._decision:
+            self._outage.note(MODE, self._decision.mode)
+            self._outage.note(REASON, self._decision.reason)
+        elif action.payload == DEADLINE and self._limit is not None:
+            began = float(self._outage.noted(LEADER)["at"])
+            self._outage.note(DEADLINE, {"at": began + self._limit, "seconds": self._limit})
+        elif action.payload == WATCH:
+            start_there(self.site, WATCH, [WATCH])
+
+    def verify(self) -> Evidence:
+        """Reads the record back; the watcher's job must run."""
+        notes = self._outage.read()["notes"]
+        if LEADER not in notes:
+            raise MatopsError(f"{self._outage.path} was not written", host=self.site.host.name)
+        running = watcher(self.site)
+        if self._wants_watcher(notes) and not running:
+            raise MatopsError("the watcher ended at once", host=self.site.host.name,
+                              state="Nothing was switched off yet",
+                              next="jobs shows its job, jobs.follow its output")  # fmt: skip
+        parts = [f"record {self._outage.path}"]
+        if DEADLINE in notes:
+            parts.append(f"deadline {show_epoch(notes[DEADLINE]['at'])}")
+        if running:
+            parts.append(f"watched by job {running}")
+        return Evidence(", ".join(parts), {"mode": notes.get(MODE, "")})
+
+
+class OutageEnd(Step):
+    """Sets the record aside, once all is put back; with it the watcher ends by itself."""
+
+    name = "outage.end"
+    title = "Close the outage's record"
+
+    def __init__(self, site: Site, say: Say) -> None:
+        super().__init__(site, say)
+        self._outage = Outage(site)
+        self._target = ""
+
+    def look(self) -> Look:
+        """Is there an open record?"""
+        data = self._outage.read()
+        if not data["began"]:
+            return Look(because="no outage's record is open")
+        return Look([Action("set the outage's record aside", f"it began {data['began']}")])
+
+    def act(self, action: Action) -> None:
+        """Raises MatopsError while something is still to be put back."""
+        self._target = self._outage.close()
+
+    def verify(self) -> Evidence:
+        """No record is open any more."""
+        if self._outage.read()["began"]:
+            raise MatopsError("the outage's record is still open", host=self.site.host.name)
+        return Evidence(f"the outage is over; its record: {self._target}", {"kept": self._target})
+
+
+def machine(site: Site) -> str:
+    """The host's own name: the same, however it was called behind -H."""
+    return str(site.machine.get("hostname", ""))
+
+
+def clock(site: Site) -> float:
+    """The host's own clock, seconds since 1970."""
+    return float(site.host.run("date +%s.%N", what="read the clock").text)
+
+
+def watcher(site: Site) -> str:
+    """The name of the watcher's running job; '' where none runs."""
+    job = site.jobs.latest(WATCH)
+    return job.name if job and job.state == RUNNING else ""
+
+
+def lead(site: Site, phase: str) -> dict[str, Any]:
+    """The open record. Refused where there is none, or another host leads the outage."""
+    data = Outage(site).read()
+    if LEADER not in data["notes"]:
+        raise Refused(
+            f"{phase}: no outage has begun here",
+            host=site.host.name,
+            state="Nothing was changed",
+            next="`offline` begins it; if another server leads it, type this there",
+        )
+    _same_leader(site, data["notes"])
+    return data
+
+
+def _same_leader(site: Site, notes: dict[str, Any]) -> None:
+    held = notes.get(LEADER)
+    if held and held["machine"] != machine(site):
+        raise Refused(
+            f"this outage is led from {held['name']}, since {show_epoch(held['at'])}",
+            host=site.host.name,
+            state="Nothing was changed",
+            next=f"type it there: fab -H {held['name']} …",
+        )

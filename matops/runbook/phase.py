@@ -1,0 +1,118 @@
+"""A phase of the outage: steps in order, one question before them, one plan that tells all.
+
+``offline``, ``update`` and ``rollback`` are lists of the same steps that may be typed one at a
+time. Each step looks before it acts, so a phase that was cut off anywhere is run again as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Optional
+
+from matops.errors import MatopsError, OutcomeUnknown, Refused
+from matops.matomo.site import Site
+from matops.runbook import plan
+from matops.runbook.engine import FAILED, PLANNED, Outcome, Run, run_step
+from matops.runbook.step import Step
+from matops.units import show_duration, show_epoch
+
+LATER = "looked at then"
+"""A step whose look makes sense only once the steps before it have acted."""
+
+
+class Interrupted(MatopsError):
+    """Ctrl-C, or TERM, in the middle of a phase."""
+
+    code = 130
+
+
+@dataclass(frozen=True)
+class Phase:
+    """``steps``: what it does, in order. ``word``: to be typed. ``what``: told before that."""
+
+    name: str
+    word: str
+    what: str
+
+
+def preview(steps: Sequence[Step], run: Run) -> list[Outcome]:
+    """Every step's plan, from its own ``look``; nothing is changed.
+
+    A look may refuse what earlier steps are about to change (tracking.off while the queue is
+    on): after a step that would act, such a no is told as LATER. Before one it is an error, and
+    the rest is looked at all the same: an operator wants to see all that is wrong at once.
+    """
+    dry = replace(run, dry_run=True, hold=None)
+    outcomes: list[Outcome] = []
+    for step in steps:
+        outcome = run_step(step, dry)
+        changes = any(each.status in (PLANNED, LATER) for each in outcomes)
+        if outcome.error and changes and not isinstance(outcome.error, OutcomeUnknown):
+            outcome = replace(outcome, status=LATER, detail=_later(outcome.error), error=None)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _later(error: MatopsError) -> str:
+    return f"once the steps before it are done; as things are: {error.what}"
+
+
+def first_error(outcomes: Sequence[Outcome]) -> Optional[MatopsError]:
+    """The error of the first step that did not look well."""
+    return next((each.error for each in outcomes if each.error), None)
+
+
+def nothing_to_do(outcomes: Sequence[Outcome]) -> bool:
+    """True where every step is done already, or not wanted."""
+    return not any(each.status in (PLANNED, LATER, FAILED) or each.error for each in outcomes)
+
+
+def question(phase: Phase, outcomes: Sequence[Outcome], hosts: Sequence[str], time: str) -> str:
+    """What is about to happen, for the one confirmation of the phase."""
+    count = sum(each.status in (PLANNED, LATER) for each in outcomes)
+    return f"{phase.what} On {', '.join(hosts)}: {count} steps, as told above. {time}".strip()
+
+
+def expected(site: Site) -> str:
+    """How long the outage takes, by the last ``plan``; '' where there is none, or it is damaged."""
+    with contextlib.suppress(MatopsError, KeyError, TypeError, ValueError):
+        found = plan.last(site)
+        if found:
+            return expected_line(found)
+    return "How long it takes is not known: there is no `plan`."
+
+
+def expected_line(found: dict[str, Any]) -> str:
+    """From the plan's JSON document. Pure."""
+    likely, high = (found["totals"]["down"][key] for key in ("likely", "high"))
+    return (
+        f"The plan of {show_epoch(found['made_at'])} expects {show_duration(likely)} "
+        f"(up to {show_duration(high)}) of outage; {show_duration(found['window_seconds'])} "
+        "are announced."
+    )
+
+
+def not_confirmed(phase: Phase, host: str) -> Refused:
+    """The error where nobody said yes."""
+    return Refused(
+        f"{phase.name} was not confirmed",
+        host=host,
+        state="Nothing was changed",
+        next=f"add --yes, or type {phase.word} when asked; --dry-run shows the plan",
+    )
+
+
+@contextlib.contextmanager
+def state_told(phase: Phase, site: Site) -> Iterator[None]:
+    """Ctrl-C in the middle of a phase: what state things are in, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"{phase.name} was interrupted",
+            host=site.host.name,
+            state="What was switched stays switched, and is written down in the outage's record",
+            next=f"run {phase.name} again (it goes on), or rollback; outage.status shows the state",
+        ) from None
