@@ -1,0 +1,264 @@
+"""Reading the lines of one log format as bytes: a quick way for tracking hits, a whole way for
+any line.
+
+The quick way is one compiled pattern that only a plain tracking hit matches: no escapes, no
+bytes that are not printable ASCII. What it does not match but what names the tracker goes the
+whole way, which knows how the server escapes.
+
+Sources: Apache's mod_log_config (escapes by ap_escape_logitem: ``\\"``, ``\\\\``, ``\\xhh``,
+``\\n``…), nginx' ngx_http_log_module (``\\xHH``; escape=json; escape=none).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Callable, NamedTuple, Optional
+
+from matops.accesslog import stamps
+
+APACHE, NGINX, RAW = "apache", "nginx", "raw"
+
+
+class Fields(NamedTuple):
+    """One line, unescaped. '' where it is not logged or ``-``; ``stamp`` is as logged."""
+
+    stamp: bytes
+    method: bytes
+    path: bytes
+    query: bytes
+    ip: bytes
+    forwarded: bytes
+    agent: bytes
+    referer: bytes
+    status: bytes
+    size: bytes
+    host: bytes
+
+
+@dataclass(frozen=True)
+class Form:
+    """How to read one format. ``quick(line)`` gives a match whose ``order`` groups are Fields;
+    ``whole(line)`` gives Fields for any line of the format, or None."""
+
+    name: str
+    quick: Optional[Callable[[bytes], Optional[re.Match[bytes]]]]
+    order: tuple[int, ...]
+    whole: Callable[[bytes], Optional[Fields]]
+    stamp: Callable[[bytes], Optional[bytes]]
+    has_client: bool = True
+    has_query: bool = True
+    has_forwarded: bool = False
+
+
+COMBINED = '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"'
+BUILT_IN = (
+    ("combined", COMBINED),
+    ("vhost_combined", "%v:%p " + COMBINED),
+    ("host_combined", "%v " + COMBINED),
+    ("common", '%h %l %u %t "%r" %>s %b'),
+    ("vhost_common", '%v:%p %h %l %u %t "%r" %>s %b'),
+)
+"""Tried where no configuration tells; the tail of a longer line is not looked at."""
+
+# One stamp in three fields: the usual way to get milliseconds from Apache.
+_SPLIT_STAMP = re.compile(r"%\{%d/%b/%Y:%H:%M:%S\}t\.%\{[mu]sec_frac\}t %\{%z\}t")
+_APACHE_FIELD = re.compile(r"%(?:[!\d,]*)[<>]?(?:\{([^}]*)\})?(\^[A-Za-z]{2}|[A-Za-z%@])")
+_NGINX_FIELD = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_APACHE_ROLES = {
+    "h": "ip", "a": "ip", "r": "request", "q": "query", "U": "path", "m": "method", "t": "stamp",
+    "s": "status", "b": "size", "B": "size", "O": "size", "v": "host", "V": "host", "l": "words",
+    "u": "words", "@": "stamp", "f": "words", "e": "words",
+}  # fmt: skip
+_NGINX_ROLES = {
+    "remote_addr": "ip", "request": "request", "request_uri": "target", "uri": "path",
+    "document_uri": "path", "args": "query", "query_string": "query", "request_method": "method",
+    "time_local": "stamp", "time_iso8601": "stamp", "msec": "stamp", "status": "status",
+    "body_bytes_sent": "size", "bytes_sent": "size", "host": "host", "server_name": "host",
+    "http_host": "host", "remote_user": "words", "http_referer": "referer",
+    "http_user_agent": "agent", "proxy_protocol_addr": "forwarded",
+}  # fmt: skip
+FORWARDED = re.compile(
+    r"(?i)(http_)?(x[-_]forwarded[-_]for|x[-_]real[-_]ip|forwarded|true[-_]client[-_]ip"
+    r"|client[-_]ip|cf[-_]connecting[-_]ip|x[-_]client[-_]ip|x[-_]cluster[-_]client[-_]ip)"
+)
+_CLEAN = rb"[^\"\\\x00-\x1f\x7f-\xff]"
+_NO_BLANK = rb"[^ \"\\\x00-\x1f\x7f-\xff]*"
+_STAMPS = b"(?:%b|%b|%b)" % (stamps.CLF, stamps.ISO, stamps.EPOCH)
+
+
+def of_apache(text: str, tracker: bytes, name: str = "") -> Form:
+    """From a LogFormat. ``tracker``: a pattern of the tracker's paths, without groups."""
+    marked = _SPLIT_STAMP.sub("%@", text)
+    parts = [(m.start(), m.end(), _apache_role(m), m[2] == "t" and not m[1])
+             for m in _APACHE_FIELD.finditer(marked)]  # fmt: skip
+    return _form(name or text, marked, parts, tracker, APACHE)
+
+
+def of_nginx(text: str, tracker: bytes, name: str = "", escape: str = NGINX) -> Form:
+    """From a log_format (its pieces joined). ``escape``: NGINX or RAW (escape=none)."""
+    parts = [(m.start(), m.end(), nginx_role(m[1] or m[2]), False)
+             for m in _NGINX_FIELD.finditer(text)]  # fmt: skip
+    return _form(name or text, text, parts, tracker, escape)
+
+
+def _apache_role(found: re.Match[str]) -> str:
+    argument, letter = (found[1] or "").lower(), found[2]
+    if letter == "i":
+        if FORWARDED.fullmatch(argument):
+            return "forwarded"
+        return {"user-agent": "agent", "referer": "referer", "host": "host"}.get(argument, "")
+    if letter == "a" and argument == "c":
+        return ""
+    if (
+        letter == "t"
+        and argument
+        and not re.fullmatch(
+            r"(begin:|end:)?(sec|msec|usec|%s)|.*%[fez]|.*%s.*|.*%z.*|.*%[ft].*%z.*", argument
+        )
+    ):
+        return ""  # a wall clock without a zone
+    return _APACHE_ROLES.get(letter, "")
+
+
+def nginx_role(name: str) -> str:
+    """What a variable tells."""
+    return "forwarded" if FORWARDED.fullmatch(name) else _NGINX_ROLES.get(name, "")
+
+
+Part = tuple[int, int, str, bool]
+
+
+def _form(name: str, text: str, parts: Sequence[Part], tracker: bytes, escape: str) -> Form:
+    roles = [part[2] for part in parts]
+    quick, places = _pattern(text, parts, tracker)
+    whole, whole_places = _pattern(text, parts, None)
+    until = roles.index("stamp") + 1 if "stamp" in roles else 0
+    prefix, prefix_places = _pattern(
+        text[: parts[until - 1][1]] if until else "", parts[:until], None
+    )
+    order = tuple(places.get(field, quick.groups) for field in Fields._fields)
+    complete = {"stamp", "status"} <= set(roles)
+    has_path = bool({"request", "target", "path"} & set(roles))
+
+    def read(line: bytes) -> Optional[Fields]:
+        found = whole.match(line)
+        return _fields(found, whole_places, escape) if found else None
+
+    def stamp(line: bytes) -> Optional[bytes]:
+        found = prefix.match(line) if until else None
+        return stamps.key(found[prefix_places["stamp"]]) if found else None
+
+    return Form(
+        name=name,
+        quick=quick.match if complete and has_path else None,
+        order=order,
+        whole=read,
+        stamp=stamp,
+        has_client=bool({"ip", "forwarded"} & set(roles)),
+        has_query=bool({"request", "target", "query"} & set(roles)),
+        has_forwarded="forwarded" in roles,
+    )
+
+
+def _pattern(
+    text: str, parts: Sequence[Part], tracker: Optional[bytes]
+) -> tuple[re.Pattern[bytes], dict[str, int]]:
+    """The pattern and which group holds which field. ``tracker`` None: the whole way, where
+    'request' and 'target' stay in one piece. The last group is always empty."""
+    out: list[bytes] = []
+    places: dict[str, int] = {}
+    groups, end = 0, 0
+
+    def group(role: str, body: bytes) -> bytes:
+        nonlocal groups
+        if not role or role in places:
+            return b"(?:%b)" % body
+        groups += 1
+        places[role] = groups
+        return b"(%b)" % body
+
+    for start, stop, role, bracketed in parts:
+        literal, after = text[end:start], text[stop : stop + 1]
+        out.append(re.escape(literal.replace("%%", "%").encode()))
+        end = stop
+        quoted = literal.endswith('"') and after in ('"', "")
+        if role == "stamp" and role not in places:
+            body = group(role, _STAMPS)
+            out.append(rb"\[%b\]" % body if bracketed else body)
+        elif tracker is None:
+            out.append(group("" if role == "words" else role, _body(quoted, after, role)))
+        else:
+            out.append(_quick_body(role, quoted, after, tracker, group))
+    out.append(re.escape(text[end:].replace("%%", "%").encode()))
+    return re.compile(b"".join(out) + b"()"), places
+
+
+def _body(quoted: bool, after: str, role: str) -> bytes:
+    if quoted:
+        return rb'(?:[^"\\]|\\.)*'
+    if not after:
+        return rb"\S*"
+    if role in ("", "words", "request"):  # may hold blanks
+        return rb".*?"
+    return b"[^%b]*" % re.escape(after.encode())
+
+
+def _quick_body(
+    role: str, quoted: bool, after: str, tracker: bytes, group: Callable[[str, bytes], bytes]
+) -> bytes:
+    """Nothing in it can match in two ways: a line that is no hit fails at once."""
+    if role == "request":
+        ways = group("method", rb"[A-Z]+") + b" " + group("path", tracker) + rb"\??"
+        return ways + group("query", _NO_BLANK) + rb"(?: HTTP/[0-9.]{1,3})?"
+    if role == "target":
+        return group("path", tracker) + rb"\??" + group("query", _NO_BLANK)
+    if role == "path":
+        return group("path", tracker)
+    if role == "query":
+        return rb"\??" + group("query", _NO_BLANK)
+    if role == "status":
+        return group(role, rb"\d{3}|-")
+    if quoted:
+        return group("" if role == "words" else role, _CLEAN + b"*")
+    own = _NO_BLANK if after in (" ", "") else b"[^%b ]*" % re.escape(after.encode())
+    return group("" if role == "words" else role, own)
+
+
+_APACHE_ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+_NGINX_ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})()")
+_LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"v": b"\v", b"f": b"\f"}
+
+
+def unescape(raw: bytes, escape: str) -> bytes:
+    """What the server had before it wrote it into its log."""
+    if b"\\" not in raw or escape == RAW:
+        return raw
+    pattern = _NGINX_ESCAPE if escape == NGINX else _APACHE_ESCAPE
+    return pattern.sub(lambda m: bytes([int(m[1], 16)]) if m[1] else _LETTERS.get(m[2], m[2]), raw)
+
+
+def _fields(found: re.Match[bytes], places: dict[str, int], escape: str) -> Fields:
+    def value(role: str) -> bytes:
+        raw = found[places[role]] if role in places else b""
+        return b"" if raw == b"-" else unescape(raw, escape)
+
+    method, path, query = value("method"), value("path"), value("query").lstrip(b"?")
+    if "request" in places:
+        method, path, query = split_request(value("request"))
+    elif "target" in places:
+        path, _, query = value("target").partition(b"?")
+    return Fields(
+        found[places["stamp"]] if "stamp" in places else b"", method, path, query, value("ip"),
+        value("forwarded"), value("agent"), value("referer"), value("status"), value("size"),
+        value("host"),
+    )  # fmt: skip
+
+
+def split_request(request: bytes) -> tuple[bytes, bytes, bytes]:
+    """``GET /a?b HTTP/1.1`` as method, path, query; a blank in the target stays in it."""
+    method, _, rest = request.partition(b" ")
+    target = re.sub(rb" HTTP/[0-9.]{1,3}$", b"", rest)
+    path, _, query = target.partition(b"?")
+    return method, path, query
