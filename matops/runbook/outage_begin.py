@@ -48,7 +48,7 @@ class OutageBegin(Step):
         notes = self._outage.read()["notes"]
         actions = []
         if notes.get(LEADER, {}).get("machine") != machine(self._leader):
-            _same_leader(self.site, notes)
+            _same_leader(self._leader, notes)
             actions.append(Action("open the outage's record", "what is switched off is put back "
                                   f"from it: {self._outage.path}", LEADER))  # fmt: skip
         if self._decision and notes.get(MODE) != self._decision.mode:
@@ -167,7 +167,8 @@ def _same_leader(site: Site, notes: dict[str, Any]) -> None:
     held = notes.get(LEADER)
     if held and held["machine"] != machine(site):
         raise Refused(
-            f"this outage is led from {held['name']}, since {show_epoch(held['at'])}",
+            f"an outage is under way that is led from {held['name']}, since "
+            f"{show_epoch(held['at'])}",
             host=site.host.name,
             state="Nothing was changed",
             next=f"type it there: fab -H {held['name']} …",
