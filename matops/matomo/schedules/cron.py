@@ -4,7 +4,7 @@ A held line reads ``#matops-hold WHO MTIME # the line as it was``: it says itsel
 holds it and when its file was changed last before any hold, so that it can be put back (by hand,
 too) without any other record. Cron reads a table again when its file's or its folder's time is
 another one (vixie cron, Debian's and RHEL's: each minute, before it starts anything): every
-writing is a rename in the folder, and the folder's time is set.
+writing is a rename in the folder, and in the end the folder's time is set (``poke``).
 """
 
 from __future__ import annotations
@@ -204,9 +204,7 @@ def rewrite(table: Table, change: Callable[[bytes, int], bytes]) -> tuple[bytes,
             with open(path, "rb") as file:
                 seen, data = os.fstat(file.fileno()), file.read()
             after = change(data, seen.st_mtime_ns)
-            if after != data:
-                _next_second(table)
-            if after == data or _replace(path, seen, after, table):
+            if after == data or _replace(path, seen, after):
                 return data, after
         except OSError as error:
             raise MatopsError(
@@ -220,7 +218,7 @@ def rewrite(table: Table, change: Callable[[bytes, int], bytes]) -> tuple[bytes,
     )  # fmt: skip
 
 
-def _replace(path: str, seen: os.stat_result, data: bytes, table: Table) -> bool:
+def _replace(path: str, seen: os.stat_result, data: bytes) -> bool:
     """False where the file was changed since it was ``seen``."""
     folder, name = os.path.split(path)
     temp = f"{folder}/.{name}.matops-{os.getpid()}"  # cron passes over names with a leading dot
@@ -239,8 +237,6 @@ def _replace(path: str, seen: os.stat_result, data: bytes, table: Table) -> bool
         ):  # fmt: skip
             return False
         os.rename(temp, path)
-        for watched in {folder, table.watched or folder}:
-            os.utime(watched)  # of a table behind a symlink the rename is in another folder
         sync = os.open(folder, os.O_RDONLY)
         os.fsync(sync)
         os.close(sync)
@@ -259,8 +255,11 @@ def _keep_attributes(path: str, handle: int) -> None:
             raise
 
 
-def _next_second(table: Table) -> None:
-    """Cron counts whole seconds: a second change within one would not be noticed."""
-    watched = [table.path, table.watched or os.path.dirname(table.path)]
-    if max(int(os.stat(one).st_mtime) for one in watched) == int(time.time()):
+def poke(changed: Sequence[Table]) -> None:
+    """Makes cron read these tables again at its next minute: it compares whole seconds, and may
+    have read some of them in the very second in which others were changed."""
+    if changed:
         time.sleep(1 - time.time() % 1 + 0.01)
+    for folder in {table.watched or os.path.dirname(table.path) for table in changed}:
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(folder)

@@ -71,6 +71,7 @@ def hold(
             done += [entry.shown for entry in group]
         except (MatopsError, OSError) as error:
             failed += [{"where": entry.shown, "why": _words(error)} for entry in group]
+    cron.poke(_tables(list(ledger.entries.values())))  # also what a killed run has changed
     return {"held": done, "failed": failed, "cron": any(e.place == CRON for e in entries)}
 
 
@@ -86,6 +87,10 @@ def _before(entry: Entry, keep: str) -> dict[str, Any]:
     if entry.place == SCRIPT:
         return scripts.before(entry.where)
     return dict(entry.more)
+
+
+def _tables(entries: Sequence[dict[str, Any]]) -> list[cron.Table]:
+    return list({cron.Table(**e["more"]) for e in entries if e["place"] == CRON})
 
 
 def _together(entries: Sequence[Entry]) -> list[list[Entry]]:
@@ -119,6 +124,7 @@ def release(docroot: str, keep: str, who: str) -> dict[str, Any]:
     back: list[str] = []
     notes: list[str] = []
     failed: list[dict[str, str]] = []
+    tables = _tables(list(ledger.entries.values()))
     for key, entry in list(ledger.entries.items()):
         try:
             note = _release(entry, who)
@@ -131,6 +137,7 @@ def release(docroot: str, keep: str, who: str) -> dict[str, Any]:
             _drop_copy(ledger, entry)
         back.append(entry["shown"])
         ledger.drop(key)
+    cron.poke(tables)
     return {"back": back, "notes": notes, "failed": failed}
 
 
