@@ -65,7 +65,7 @@ def queue_state(seen: dict[str, Any], left: Optional[float]) -> str:
         return ""
     if full < SHORT / 4:
         return "urgent"
-    return "short" if full < SHORT or (left is not None and 0 < left and full < left) else ""
+    return "short" if full < SHORT or (left is not None and left > 0 and full < left) else ""
 
 
 class Watch:

@@ -1,0 +1,55 @@
+"""Runs a phase of the outage: the plan of all its steps, one question, then the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Optional
+
+from matops.matomo.site import Site
+from matops.runbook.engine import Run, run_steps
+from matops.runbook.journal import Journal
+from matops.runbook.phase import (
+    Phase,
+    expected,
+    first_error,
+    not_confirmed,
+    nothing_to_do,
+    preview,
+    question,
+    state_told,
+)
+from matops.runbook.step import Step
+from matops.tasks.desk import Desk, confirmer
+
+Make = Callable[[], Sequence[Step]]
+"""Makes the phase's steps; called twice: for the plan, and for the work."""
+
+
+def run_phase(
+    desk: Desk,
+    site: Site,
+    phase: Phase,
+    make: Make,
+    *,
+    yes: bool,
+    dry_run: bool,
+    take_over: bool,
+    extra: Optional[dict[str, Any]] = None,
+) -> bool:
+    """The closing table, and True where it acted. Raises the error of the first step that did
+    not end well; Refused where nobody confirmed; Interrupted."""
+    planned = make()
+    outcomes = preview(planned, Run(site, desk.say, Journal(site, "", ""), None, True))
+    if dry_run or first_error(outcomes) or nothing_to_do(outcomes):
+        desk.finish(outcomes, extra)
+        return False
+    hosts = list(dict.fromkeys(step.site.host.name for step in planned))
+    if not confirmer(yes)(question(phase, outcomes, hosts, expected(site)), phase.word):
+        raise not_confirmed(phase, site.host.name)
+    steps = make()
+    with state_told(phase, site), desk.run(
+        site, phase.name, steps, dry_run=False, take_over=take_over
+    ) as run:  # fmt: skip
+        done = run_steps(steps, run)
+    desk.finish(done, extra)
+    return True
