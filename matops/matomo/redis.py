@@ -130,7 +130,8 @@ class Redis:
         if size > _LONGEST:
             raise ValueError(f"a reply of {size} bytes")
         data = self._file.read(size + 2)
-        return data[:-2].decode(errors="replace")
+        # Bytes that are no UTF-8 come back with .encode(errors="surrogateescape").
+        return data[:-2].decode(errors="surrogateescape")
 
     def _refused(self, words: str) -> MatopsError:
         what = f"Redis at {self.shown} refused: {words}"

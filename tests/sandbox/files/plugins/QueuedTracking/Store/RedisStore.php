@@ -31,12 +31,14 @@ class RedisStore implements Store
 
     public function append(string $list, string $value): void
     {
-        $this->redis->rPush($list, $value);
+        $this->redis->rPush($list, gzcompress($value));
     }
 
     public function first(string $list, int $count): array
     {
-        return $count > 0 ? $this->redis->lRange($list, 0, $count - 1) : [];
+        return array_map(function ($value) {
+            return @gzuncompress($value) ?: $value;
+        }, $count > 0 ? $this->redis->lRange($list, 0, $count - 1) : []);
     }
 
     public function dropFirst(string $list, int $count): void

@@ -1,0 +1,104 @@
+"""How much more the queue's backend can hold, and whether it keeps what it holds. Runs there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from matops.errors import MatopsError
+from matops.host.probes.machine import memory
+from matops.matomo import queue_settings
+from matops.matomo.database import Database
+from matops.matomo.queue_setup import MYSQL, Setup
+from matops.matomo.queue_store import MysqlStore, RedisStore, Store
+from matops.mysql import server as servers
+from matops.mysql import space
+from matops.units import show_size
+
+KEEP_FREE = 256 << 20
+"""Bytes of the machine's memory that stay free whatever happens."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """``free`` bytes (None: it cannot be seen), found ``how``. ``wrong``: it would lose hits.
+    ``warnings``: what may."""
+
+    free: Optional[int]
+    how: str
+    wrong: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+
+def look(setup: Setup, store: Store, docroot: str) -> Space:
+    """Asks the backend and this machine. MatopsError where it is not reached."""
+    if isinstance(store, RedisStore):
+        facts = queue_settings.redis_facts(setup.values)
+        if "error" in facts:
+            raise MatopsError(str(facts["error"]))
+        free_here = int(memory().get("MemAvailable", 0) or 0)
+        return of_redis(facts, free_here, store.lives())
+    assert isinstance(store, MysqlStore) and setup.backend == MYSQL
+    with Database(docroot, timeout=30) as db:
+        return of_disk(space.look(servers.look(db.session), db.is_local))
+
+
+def of_disk(room: Optional[space.Room]) -> Space:
+    """Free space where the database keeps its tables. Pure."""
+    note = ["the queue lies in the database: hits are lost while that is down"]
+    if room is None:
+        return Space(None, "the database's disk is not seen from here", warnings=note)
+    free = max(room.data - space.RESERVE, 0)
+    return Space(free, f"{room.how}, {show_size(space.RESERVE)} stay in reserve", warnings=note)
+
+
+def of_redis(facts: dict[str, Any], available: int, lives: dict[int, int]) -> Space:
+    """``facts`` of queue_settings.redis_facts, the free memory of this machine. Pure."""
+    limit, used = int(facts["maxmemory"]), int(facts["used"])
+    local = str(facts["where"]).startswith(("127.", "localhost", "/", "::1"))
+    bounds: list[tuple[int, str]] = []
+    if limit:
+        bounds.append((limit - used, f"{show_size(used)} of maxmemory {show_size(limit)} used"))
+    if local and available:
+        # A save forks: in the worst case every page that changes meanwhile is held twice.
+        spare = max(available - KEEP_FREE, 0) // (2 if facts["save"] or facts["aof"] else 1)
+        bounds.append((spare, f"{show_size(available)} of this machine's memory are free"))
+    free, how = min(bounds) if bounds else (None, "no maxmemory; its machine is not seen from here")
+    return Space(
+        None if free is None else max(free, 0), how, _wrong(facts, lives), _warnings(facts)
+    )
+
+
+def _wrong(facts: dict[str, Any], lives: dict[int, int]) -> str:
+    policy, limit = str(facts["policy"] or ""), int(facts["maxmemory"])
+    if policy.startswith("allkeys"):
+        when = "when it is full" if limit else "as soon as it has a maxmemory"
+        return f"Redis throws waiting hits away {when} (maxmemory-policy {policy})"
+    if lives:
+        return f"the list {queue_settings.KEY} has a time to live: {min(lives.values())} s"
+    if facts["role"] not in ("", "master"):
+        return f"Redis at {facts['where']} is a {facts['role']}: it takes no writes"
+    return ""
+
+
+def _warnings(facts: dict[str, Any]) -> list[str]:
+    found = []
+    policy = facts["policy"]
+    if policy is None:
+        found.append("maxmemory-policy is not told (CONFIG is forbidden): noeviction is needed")
+    elif str(policy).startswith("volatile") and int(facts["maxmemory"]):
+        found.append(f"maxmemory-policy {policy}: a full Redis drops the workers' locks first")
+    cure = "redis-cli CONFIG SET appendonly yes"
+    if facts["aof"]:
+        pass
+    elif facts["save"] is None:
+        found.append("whether Redis persists anything is not told: a restart may lose the queue")
+    elif not facts["save"]:
+        found.append("Redis persists nothing (no appendonly, no save points): a restart of Redis "
+                     f"loses all that waits; {cure}")  # fmt: skip
+    else:
+        found.append(f"Redis saves at points only ({facts['save']}): a crash of Redis loses what "
+                     f"came since the last one; {cure}")  # fmt: skip
+    if not facts["last_save_ok"]:
+        found.append("Redis' last save failed: it may refuse writes; look at its log")
+    return found
