@@ -17,6 +17,7 @@ from matops.tasks import (
     logs,
     migrate,
     notify,
+    outage,
     plan,
     prep,
     rehearse,
@@ -50,5 +51,6 @@ ns.add_collection(invalidations.ns)
 ns.add_task(console.console)
 ns.add_collection(jobs.ns)
 ns.add_task(status.status)
+ns.add_collection(outage.ns)
 
 ns.configure({"run": {"hide": True}})
