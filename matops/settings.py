@@ -89,6 +89,7 @@ class Settings:
     archivers: tuple[str, ...] = _setting(_texts, ())
     db_host: str = _setting(_text, "")
     access_logs: tuple[str, ...] = _setting(_texts, ())
+    health_checks: tuple[str, ...] = _setting(_texts, ())
     # Where matops keeps its things
     state_dir: str = _setting(_text, "/var/lib/matops")
     backup_dir: str = _setting(_text, "~/.local/share/matops/backups")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -46,8 +47,12 @@ def test_set_and_put_back_leaves_no_trace(site: Site, sandbox: Sandbox, same: st
           f"chmod 640 {CONFIG}; setfattr -n user.mine -v x {CONFIG} || true")  # fmt: skip
     before = shell(sandbox, _FACTS)
     odd = 'a"b$c;d&amp;e\\ é'
-    edits = [[*MODE, "1"], ["Tracker", "record_statistics", "0"], ["New", "odd", odd],
-             ["New", "many", ["x y", "2"]]]  # fmt: skip
+    edits: list[list[Any]] = [
+        [*MODE, "1"],
+        ["Tracker", "record_statistics", "0"],
+        ["New", "odd", odd],
+        ["New", "many", ["x y", "2"]],
+    ]
     done = config_edit.edit(site, edits)
     assert done["notes"] == [] and done["at"]["before"] <= done["at"]["after"]
     keys = [each[:2] for each in edits]

@@ -31,7 +31,8 @@ def change(config: Path, keep: str = "") -> dict[str, Any]:
 def test_a_change_meanwhile_is_kept(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exchange, calls = config_file.exchange, []
+    exchange = config_file.exchange
+    calls: list[str] = []
 
     def disturbed(path: str, *rest: Any) -> Any:
         if not calls:
