@@ -56,11 +56,13 @@ class Hit(TypedDict, total=False):
 class Answer:
     """``times`` it was recorded; None where the database cannot tell, and ``why``.
 
-    0 with a ``why``: Matomo would never record it.
+    0 with a ``why``: Matomo would never record it. 0 with ``others``: so many rows of this
+    visitor (or its address) at that time belong to none of the hits that were asked about.
     """
 
     times: Optional[int]
     why: str = ""
+    others: int = 0
 
 
 def look(docroot: str, hits: Sequence[Hit]) -> list[list[Any]]:
@@ -143,7 +145,7 @@ class _Asked:
 
     def __init__(self, place: int, wanted: Expected, first: float, last: float) -> None:
         self.place, self.wanted, self.first, self.last = place, wanted, first, last
-        self.times, self.likely = 0, 0
+        self.times, self.likely, self.others = 0, 0, 0
 
     def answer(self) -> Answer:
         if self.times:
@@ -152,7 +154,7 @@ class _Asked:
             return Answer(None, "there is a row of that time and address under another visitor id")
         if self.wanted.kind == CONVERSION:
             return Answer(None, "no conversion of that time: a goal counts once a visit only")
-        return Answer(0)
+        return Answer(0, others=self.others)
 
 
 def _span(hit: Hit, wanted: Expected) -> tuple[float, float]:
@@ -201,6 +203,10 @@ def _hint(row: Row, asked: list[_Asked]) -> None:
             else:
                 one.likely += 1
             return
+    for one in asked:
+        named = one.wanted.visitor
+        same = named == row["visitor"] if named else _same_address(one.wanted.ip, row["ip"])
+        one.others += same
 
 
 def _give(row: Row, asked: list[_Asked], *, sure: bool) -> bool:

@@ -1,0 +1,2 @@
+-- Takes a token away. Changes: one row by primary key. Locks: that row.
+DELETE FROM {{tokens}} WHERE idusertokenauth = %s
