@@ -13,6 +13,7 @@ from matops.matomo.release import stages
 from matops.matomo.release.versions import key
 from matops.matomo.site import Site
 from matops.runbook.stage import StageRelease
+from matops.tasks import release_install
 from matops.tasks.desk import (
     DRY_HELP,
     JSON_HELP,
@@ -146,3 +147,6 @@ ns = Collection("release")
 ns.add_task(stage)
 ns.add_task(list_, name="list")
 ns.add_task(clean)
+ns.add_task(release_install.build)
+ns.add_task(release_install.install)
+ns.add_task(release_install.back)

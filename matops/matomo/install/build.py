@@ -1,0 +1,300 @@
+"""Builds the complete new tree beside the docroot, or what is to be copied over it.
+
+Runs on the host, as a job. Nothing in the docroot is changed. The release's files are dressed as
+their namesakes in the docroot (owner, mode, ACL, SELinux context), and what the operator added
+comes along with all that belongs to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Optional
+
+from matops.errors import Refused
+from matops.matomo.install import catch, clone, generated, place, seen, whose
+from matops.matomo.install.place import Place
+from matops.matomo.release import tree
+from matops.matomo.release.downloads import alone
+from matops.matomo.release.faults import room, told
+from matops.units import show_size, show_time, utc_now
+
+_SPARE = 64 << 20  # bytes that must be left free
+_EVERY = 10.0  # seconds between two lines of progress
+_LINKS = ("tmp", "misc/user")
+"""Folders of a release that hold nothing of it: where they are links, they stay links."""
+
+
+def build(
+    *, docroot: str, root: str, stage: str, downloads: str, how: str, installed: str,
+    accept_unlisted: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """Builds for the release staged in ``stage``; the facts of the folder, see ``place``.
+
+    One that is built already is brought up to date. Raises Refused (no room, no list of the
+    old files, a link where the release has a folder), MatopsError; a broken build is begun anew.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # jobs.stop: nothing is left running
+    with alone(downloads):
+        manifest = tree.read_manifest(Path(stage))
+        found = place.current(root, docroot, manifest["version"], manifest["sha256"])
+        if found and found.state(docroot) == place.BUILT and found.facts()["how"] == how:
+            with told(
+                "bring the new tree up to date", str(found.folder), "The docroot is as it was"
+            ):
+                return catch.up(docroot, found)
+        work = Work(Path(os.path.realpath(docroot)), root, Path(stage), manifest, how)
+        work.know(Path(downloads), installed, accept_unlisted)
+        with told("build the new tree", root, "The docroot is as it was"):
+            return work.build()
+
+
+class Work:
+    """One build. ``old`` and ``new``: the files of both releases; ``division``: whose is what."""
+
+    def __init__(
+        self, docroot: Path, root: str, stage: Path, manifest: dict[str, Any], how: str
+    ) -> None:
+        self.docroot, self.root, self.stage, self.how = docroot, root, stage, how
+        self.source = stage / tree.TREE
+        self.manifest = manifest
+        files = json.loads((stage / tree.FILES).read_text())
+        self.new = {name: (int(each[0]), str(each[1])) for name, each in files.items()}
+        self.old: whose.Listed = {}
+        self.known_from = ""
+        self.before: seen.Seen = {}
+        self.division = whose.Division()
+
+    def know(self, downloads: Path, installed: str, accept_unlisted: bool) -> None:
+        """Reads the docroot and divides it. Refused: no list of the old release's files."""
+        found, said = whose.listed(self.docroot, installed, downloads)
+        if found is None and not accept_unlisted:
+            raise Refused(
+                f"which files of {self.docroot} are Matomo {installed}'s own is not known: {said}",
+                state="Nothing was changed",
+                next=f"release.stage --release {installed} --same-version gets its list; or say "
+                "--accept-unlisted: what lies in its code folders and bundled plugins counts as "
+                "the release's, all else is carried over",
+            )
+        self.old = found if found is not None else whose.by_rule(self.docroot, self.new)
+        self.known_from = said if found is not None else "a rule (its folders and plugins)"
+        self.before = seen.take(self.docroot, self.root)
+        self.division = whose.divide(self.docroot, self.old, self.new, seen.files(self.before))
+
+    # --- build -------------------------------------------------------------------------------
+
+    def build(self) -> dict[str, Any]:
+        """All of it; the facts. OSError, MatopsError, Refused."""
+        self.no_link_in_the_way()
+        self._has_room()
+        target = place.fresh(self.root, self.manifest["version"], self.manifest["sha256"])
+        clone.remove(str(target.folder))
+        target.folder.mkdir(mode=0o700)
+        target.write("install.json", {"state": place.BUILDING})
+        top = target.tree if self.how == "exchange" else target.incoming
+        top.mkdir(mode=0o700)
+        self._release(top)
+        if self.how == "exchange":
+            self._carry(top)
+        said = self._generate(top)
+        clone.dress(str(self.docroot), str(top))
+        if self.how == "copy":
+            target.tree.mkdir(mode=0o700)
+        os.sync()
+        facts = self._facts(target, top, said)
+        target.write("old.json", self.old)
+        target.write("new.json", self.new)
+        target.write("seen.json", self.before)
+        target.write("install.json", facts)
+        return catch.up(str(self.docroot), target) if self.how == "exchange" else facts
+
+    def _facts(self, target: Place, top: Path, said: list[str]) -> dict[str, Any]:
+        division = vars(self.division)
+        return {
+            "state": place.BUILT,
+            "how": self.how,
+            "docroot": str(self.docroot),
+            "folder": str(target.folder),
+            "stage": str(self.stage),
+            "from": tree.version_of(self.docroot),
+            "to": self.manifest["version"],
+            "sha256": self.manifest["sha256"],
+            "when": show_time(utc_now()),
+            "old": place.number(str(self.docroot)),
+            "new": place.number(str(top)),
+            "known_from": self.known_from,
+            "said": said,
+            **{name: paths for name, paths in division.items() if name != "carried"},
+            "carried": len(division["carried"]),
+        }
+
+    def _release(self, top: Path) -> None:
+        names = [name for name in self.new if self._wanted(name)]
+        counter = _Counter("files of the release", len(names))
+        made: set[str] = set()
+        links = [name for name in _LINKS if (self.docroot / name).is_symlink()]
+        for name in names:
+            if any(name.startswith(f"{link}/") for link in links):
+                continue
+            self._folders(top, os.path.dirname(name), made)
+            path = str(top / name)
+            clone.copy(str(self.source / name), path)
+            self._dress(name, path)
+            counter.add()
+
+    def _wanted(self, name: str) -> bool:
+        if name in whose.GENERATED:
+            return False
+        if self.how == "exchange":
+            return True
+        return not whose.is_as_listed(str(self.docroot / name), self.new[name]) and not (
+            whose.matches(name, whose.OPERATORS) and name in self.division.carried
+        )
+
+    def _dress(self, name: str, path: str) -> None:
+        there, mode = self.docroot / name, os.lstat(self.source / name).st_mode
+        times = os.lstat(path)
+        if there.is_file() and not there.is_symlink():
+            clone.dress(str(there), path, times=False)
+        else:
+            model = self.docroot / "core" / "Version.php"
+            bits = stat.S_IMODE(model.stat().st_mode)
+            runs = (bits & 0o444) >> 2 if mode & 0o100 else 0
+            clone.dress(str(model), path, mode=bits | runs, times=False)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    def _folders(self, top: Path, name: str, made: set[str]) -> None:
+        """The folder ``name`` and those above it, dressed as in the docroot."""
+        if not name or name in made:
+            return
+        self._folders(top, os.path.dirname(name), made)
+        made.add(name)
+        there = self.docroot / name
+        model = there if there.is_dir() and not there.is_symlink() else self.docroot / "core"
+        clone.folder(str(model), str(top / name))
+
+    def _carry(self, top: Path) -> None:
+        division, made = self.division, set[str]()
+        counter = _Counter("other files", len(division.carried))
+        for name in division.carried:
+            self._folders(top, os.path.dirname(name), made)
+            clone.copy(str(self.docroot / name), str(top / name))
+            counter.add()
+        for name in self._own_folders():
+            self._folders(top, name, made)
+        if not (self.docroot / "tmp").is_symlink():
+            self._folders(top, "tmp", made)
+        # Last, because every file written into a folder changed its times.
+        for name in sorted(made, reverse=True):
+            there = self.docroot / name
+            if there.is_dir() and not there.is_symlink():
+                clone.dress(str(there), str(top / name))
+
+    def _own_folders(self) -> list[str]:
+        """Folders of the operator's, empty ones included."""
+        listed = {parent for name in self.old for parent in _parents(name)}
+        closed = {whose.plugin_of(name) for name in self.division.left} - {""}
+        return [
+            name
+            for name, each in self.before.items()
+            if each[0] == seen.FOLDER
+            and name not in listed
+            and not name.startswith("tmp/")
+            and whose.plugin_of(f"{name}/") not in closed
+            and not (self.source / name).exists()
+        ]
+
+    def _generate(self, top: Path) -> list[str]:
+        said = []
+        trackers = [name for name in self.before if generated.TRACKERS.fullmatch(name)]
+        for name in whose.GENERATED:
+            there = self.docroot / name
+            if there.is_symlink():
+                if self.how == "exchange":
+                    clone.copy(str(there), str(top / name))
+                said.append(f"{name} is a link and stays one")
+                continue
+            made = generated.remade(name, self._was, self._will_be, trackers)
+            clone.copy(str(self.source / name), str(top / name))
+            if made.text is not None:
+                (top / name).write_bytes(made.text)
+            self._dress(name, str(top / name))
+            said += [made.line] if made.line else []
+        return said
+
+    def _was(self, name: str) -> Optional[bytes]:
+        return _read(self.docroot / name)
+
+    def _will_be(self, name: str) -> Optional[bytes]:
+        if name in self.new:
+            return _read(self.source / name)
+        return _read(self.docroot / name) if name in self.division.carried else None
+
+    # --- before ------------------------------------------------------------------------------
+
+    def no_link_in_the_way(self) -> None:
+        """Refused: a folder of the release is a link in the docroot, and it is to be exchanged."""
+        folders = {parent for name in self.new for parent in _parents(name)}
+        for name in sorted(folders - set(_LINKS)):
+            there = self.docroot / name
+            if there.is_symlink() and self.how == "exchange":
+                raise Refused(
+                    f"{there} is a symbolic link to {os.readlink(there)}, and the release brings "
+                    "a folder of that name: an exchange would not reach what it leads to",
+                    state="Nothing was changed",
+                    next="release.install --how copy follows the link",
+                )
+
+    def _has_room(self) -> None:
+        size, files = sum(each[0] for each in self.new.values()), len(self.new)
+        if self.how == "exchange":
+            for name in self.division.carried:
+                size += self.before[name][2]
+            files += len(self.division.carried)
+        size += files * 2048  # half a block each
+        disk = os.statvfs(self.root)
+        free = disk.f_bavail * disk.f_frsize
+        if size + _SPARE > free or (disk.f_files and files > disk.f_favail):
+            raise Refused(
+                f"not enough room at {self.root} for the new tree: {show_size(size + _SPARE)} and "
+                f"{files} inodes are needed, {room(self.root)}",
+                state="Nothing was changed",
+                next="free some space there, then run this again",
+            )
+
+
+def _read(path: Path) -> Optional[bytes]:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _parents(name: str) -> Iterable[str]:
+    while name := os.path.dirname(name):
+        yield name
+
+
+class _Counter:
+    """A line of progress every few seconds, for the job's log."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total, self._done = what, total, 0
+        self._began = self._said = time.monotonic()
+        print(f"copying {total} {what}", file=sys.stderr, flush=True)
+
+    def add(self) -> None:
+        """One more."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._said > _EVERY:
+            self._said = now
+            rest = (now - self._began) / self._done * (self._total - self._done)
+            print(f"{self._done} of {self._total} {self._what}, about {rest:.0f} s to go",
+                  file=sys.stderr, flush=True)  # fmt: skip

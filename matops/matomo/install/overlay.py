@@ -1,0 +1,187 @@
+"""The new files over the old ones, one rename each, and all back. Runs on the host.
+
+For docroots that cannot be exchanged. What ``cp -R`` does to a running Matomo is not done here:
+each file is complete before it has its name, the window is that of some ten thousand renames
+(a second or two, not ten), stale files go, and every file that is overwritten or removed is kept
+first. A run that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from matops.errors import Refused
+from matops.matomo.install import clone, whose
+from matops.matomo.install.place import BACK, BUILT, DONE, HALF, Place
+from matops.matomo.release import tree
+from matops.matomo.release.downloads import alone
+from matops.matomo.release.faults import told
+
+_LATE = (
+    ("vendor/", "libs/", "core/", "plugins/"),
+    ("",),
+    ("index.php", "matomo.php", "piwik.php", "console", "config/"),
+    ("config/manifest.inc.php",),
+    ("core/Version.php",),
+)
+"""In this order: what lists new plugins and the doors come after the code they lead to, the
+version last: a docroot that names the new version has all of it."""
+
+
+def forth(*, docroot: str, folder: str, downloads: str) -> dict[str, Any]:
+    """The files that are not in the docroot yet, and away with the stale ones:
+    ``{written, removed, old}``. Refused where nothing was built for this docroot."""
+    target = Place(folder)
+    with alone(downloads), told("copy the release over the docroot", docroot, "Run this again"):
+        state, facts = target.state(docroot), target.facts()
+        if facts.get("how") != "copy" or state not in (BUILT, HALF, DONE):
+            raise Refused(f"{folder} holds nothing to copy ({state})", state="Nothing was changed",
+                          next="run release.install again: it builds anew")  # fmt: skip
+        top = Path(os.path.realpath(docroot))
+        if state == BUILT:
+            added = [name for name in _waiting(target.incoming) if not os.path.lexists(top / name)]
+            target.write("added.json", added)
+            facts = target.note(state=HALF)
+        names = list(_waiting(target.incoming))
+        if state != DONE:
+            for name in names:
+                _bring(name, top, target)
+            removed = _remove_stale(top, target, facts)
+            target.note(state=DONE, removed=removed)
+        target.folder.chmod(0o700)
+        target.show_as_way_back(facts)
+        os.sync()
+        return {"written": len(names), "removed": target.facts()["removed"],
+                "old": str(target.tree)}  # fmt: skip
+
+
+def _waiting(top: Path) -> Iterator[str]:
+    """The new files, in their order."""
+    found = [
+        os.path.relpath(os.path.join(folder, name), top)
+        for folder, _, files in os.walk(top)
+        for name in files
+    ]
+    return iter(sorted(found, key=lambda name: (_rank(name), name)))
+
+
+def _rank(name: str) -> int:
+    for rank in range(len(_LATE) - 1, -1, -1):
+        if rank != 1 and name.startswith(_LATE[rank]):
+            return rank
+    return 1
+
+
+def _bring(name: str, top: Path, target: Place) -> None:
+    _keep(name, top, target)
+    _folders(os.path.dirname(name), target.incoming, top)
+    _move(target.incoming / name, top / name)
+
+
+def _keep(name: str, top: Path, target: Place) -> None:
+    """The docroot's file is in the kept tree, too. The first keeping counts."""
+    kept = target.tree / name
+    if os.path.lexists(kept) or not os.path.lexists(top / name):
+        return
+    _folders(os.path.dirname(name), top, target.tree)
+    try:
+        # The old file itself: its name in the docroot is given to another one in a moment.
+        os.link(top / name, kept, follow_symlinks=False)
+    except OSError:
+        clone.copy(str(top / name), str(kept))
+
+
+def _folders(name: str, model: Path, top: Path) -> None:
+    if name and not (top / name).is_dir():
+        _folders(os.path.dirname(name), model, top)
+        clone.folder(str(model / name), str(top / name))
+
+
+def _move(source: Path, goal: Path) -> None:
+    try:
+        os.rename(source, goal)
+    except OSError as error:
+        if error.errno != errno.EXDEV:  # a folder of the docroot that is a mount or a link
+            raise
+        clone.copy(str(source), str(goal))
+        os.unlink(source)
+
+
+def _remove_stale(top: Path, target: Place, facts: dict[str, Any]) -> int:
+    count = 0
+    parents = set()
+    for name in [*facts["stale"], *facts["left"]]:
+        if os.path.lexists(top / name):
+            _keep(name, top, target)
+            os.unlink(top / name)
+            count += 1
+        parents.add(os.path.dirname(name))
+    _remove_empty(top, parents)
+    return count
+
+
+def _remove_empty(top: Path, names: set[str]) -> None:
+    for name in sorted(names, key=len, reverse=True):
+        while name:
+            try:
+                os.rmdir(top / name)
+            except OSError:
+                break  # not empty, or gone already
+            name = os.path.dirname(name)
+
+
+def back(*, docroot: str, folder: str, downloads: str, aside: str) -> dict[str, Any]:
+    """Every kept file again, and away with those that were new: ``{late, kept}`` as of
+    ``switch.back``. What was written over a new file since is kept in ``<folder>/since``."""
+    target = Place(folder)
+    with alone(downloads), told("copy the old files back", docroot, "Run this again"):
+        state, facts = target.state(docroot), target.facts()
+        if facts.get("how") != "copy" or state not in (BUILT, HALF, DONE, BACK):
+            raise Refused(f"{folder} holds no way back", state="Nothing was changed")
+        late: list[str] = []
+        if state in (HALF, DONE):
+            late = _return(Path(os.path.realpath(docroot)), target)
+            target.hide()
+            target.note(state=BACK)
+            os.sync()
+        return {"late": late, "kept": ""}
+
+
+def _return(top: Path, target: Place) -> list[str]:
+    new = {
+        name: (int(size), str(digest)) for name, (size, digest) in target.load("new.json").items()
+    }
+    late = []
+    kept = list(_waiting(target.tree))
+    for name in [*kept, *(target.load("added.json") or [])]:
+        there = top / name
+        if not os.path.lexists(there) or name in whose.GENERATED:
+            continue
+        if name in new and not whose.is_as_listed(str(there), new[name]):
+            if os.path.lexists(target.tree / name) and _same(there, target.tree / name):
+                continue  # back already
+            _folders(os.path.dirname(name), top, target.folder / "since")
+            clone.copy(str(there), str(target.folder / "since" / name))
+            late.append(f"{name} was changed since: that is kept in {target.folder}/since")
+    for name in kept:
+        _folders(os.path.dirname(name), target.tree, top)
+        # A copy: the kept tree stays whole until all is back.
+        clone.copy(str(target.tree / name), str(top / name))
+    added = [name for name in target.load("added.json") or [] if os.path.lexists(top / name)]
+    for name in added:
+        os.unlink(top / name)
+    _remove_empty(top, {os.path.dirname(name) for name in added})
+    return late
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()
+
+
+def holds(folder: str) -> str:
+    """The version among the kept files."""
+    return tree.version_of(Place(folder).tree)

@@ -1,0 +1,205 @@
+"""The two trees change places, forth and back. Runs on the host.
+
+Each function may be killed anywhere and called again: which tree is where is read from the
+inodes, and each step is done only where it is not done yet.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from matops.errors import MatopsError, OutcomeUnknown, Refused
+from matops.matomo.install import catch, clone, exchange, mounts, seen
+from matops.matomo.install.place import BACK, BUILT, DONE, Place, number
+from matops.matomo.release.downloads import alone
+from matops.matomo.release.faults import told
+
+_COPY = "release.install --how copy works there, file by file"
+
+
+def obstacle(docroot: str, root: str) -> str:
+    """Why the trees cannot be exchanged; '' where they can. Tries it on a scratch pair."""
+    real = os.path.realpath(docroot)
+    if f"{root}/".startswith(f"{real}/"):
+        return f"the stage {root} lies inside the docroot"
+    mine = mounts.mine()
+    if kind := mounts.at(real, mine):
+        return f"{real} is a mount point ({kind})"
+    if inside := mounts.below(real, mine):
+        return f"{inside[0].point} is a mount point ({inside[0].kind}) inside the docroot"
+    if who := mounts.elsewhere(real, mine):
+        return f"{real} is mounted by itself for {who}, which would keep the old tree"
+    parent = Path(real).parent
+    if links := exchange.links(docroot):
+        parent = Path(links[-1]).parent
+    if not os.access(parent, os.W_OK | os.X_OK):
+        return f"{parent} is not writable for us"
+    there = Path(root) if os.path.isdir(root) else Path(real).parent
+    return "" if links else exchange.tried(Path(real).parent, there)
+
+
+def forth(*, docroot: str, folder: str, downloads: str) -> dict[str, Any]:
+    """The new tree becomes the docroot's; ``{caught, late, old}``: files brought along at last,
+    lines on what was written in between, where the old tree is.
+
+    Refused (nothing was changed) where it cannot; OutcomeUnknown where the inodes are not as
+    they must be afterwards.
+    """
+    target = Place(folder)
+    with alone(downloads), told("exchange the trees", docroot, "Look with release.install"):
+        state = target.state(docroot)
+        if state not in (BUILT, DONE):
+            raise Refused(
+                f"{folder} is no tree to exchange with {docroot} ({state or 'of another docroot'})",
+                state="Nothing was changed",
+                next="run release.install again: it builds anew",
+            )
+        facts, caught, follower = target.facts(), 0, catch.Follower(_real(docroot), target)
+        if state == BUILT:
+            caught = _arrive(docroot, target, facts, follower)
+        facts = target.note(state=DONE)
+        old = Path(facts["real"]) if facts.get("link") else target.tree
+        if number(docroot) != facts["new"]:
+            raise OutcomeUnknown(
+                f"{docroot} is not the new tree although it was exchanged",
+                state=f"Look at both: {docroot} and {target.tree}",
+            )
+        follower.docroot = _real(docroot)
+        late = follower.after(old if old.exists() else target.tree)
+        return {"caught": caught, "late": late, "old": str(old)}
+
+
+def _arrive(docroot: str, target: Place, facts: dict[str, Any], follower: catch.Follower) -> int:
+    links, real = exchange.links(docroot), os.path.realpath(docroot)
+    target.gather()
+    caught = follower.settle()
+    if links:
+        placed = _name_beside(real, facts["from"], facts["to"])
+        # Known before anything moves: the way back needs both names.
+        target.note(link=links[-1], real=real, placed=placed, exchanged=time.time_ns())
+        os.rename(target.tree, placed)
+        exchange.point(links[-1], placed)
+    else:
+        target.note(exchanged=time.time_ns())
+        _swap(Path(real), target.tree)
+    return caught
+
+
+def put_away(*, docroot: str, folder: str, downloads: str) -> dict[str, Any]:
+    """The old tree lies where no web server runs it, and ``release.list`` shows it; its path.
+
+    With a link the old tree was left in its place until the web server had let go of it.
+    """
+    target = Place(folder)
+    with alone(downloads), told("put the old tree away", folder, "The new release is in place"):
+        if target.state(docroot) != DONE:
+            raise MatopsError(f"{docroot} is not the new tree", next="run release.install again")
+        facts = target.facts()
+        if facts.get("link") and not target.tree.exists():
+            os.rename(facts["real"], target.tree)
+        if facts["how"] == "exchange" and number(str(target.tree)) != facts["old"]:
+            raise MatopsError(f"{target.tree} is not the old tree", state="The new one is in place")
+        target.folder.chmod(0o700)
+        target.show_as_way_back(facts)
+        os.sync()
+        return {"old": str(target.tree)}
+
+
+def back(*, docroot: str, folder: str, downloads: str, aside: str) -> dict[str, Any]:
+    """The old tree becomes the docroot's again; ``{late, kept}``.
+
+    What was written into the new one since the exchange comes along, but for config/ and caches:
+    the configuration that the new release had is copied to ``aside`` (``kept``, '' if it is the
+    same). Refused, OutcomeUnknown as in ``forth``.
+    """
+    target = Place(folder)
+    with alone(downloads), told("exchange the trees back", docroot, "Look with release.back"):
+        facts, state = target.facts(), target.state(docroot)
+        if state not in (DONE, BACK, BUILT) or facts.get("how") != "exchange":
+            raise Refused(f"{folder} holds no way back", state="Nothing was changed")
+        result: dict[str, Any] = {"late": [], "kept": facts.get("kept", "")}
+        if state == DONE:
+            result = _return(docroot, target, facts, aside)
+        if number(docroot) != facts["old"]:
+            raise OutcomeUnknown(f"{docroot} is not the old tree although it was exchanged")
+        if facts.get("link") and not target.tree.exists():
+            os.rename(facts["placed"], target.tree)
+        target.hide()
+        target.note(state=BACK)
+        os.sync()
+        return result
+
+
+def _return(docroot: str, target: Place, facts: dict[str, Any], aside: str) -> dict[str, Any]:
+    old = target.tree if target.tree.exists() else Path(facts["real"])
+    kept = _keep_config(Path(docroot), old, aside)
+    target.note(kept=kept)
+    late = _since(Path(docroot), old, facts)
+    if facts.get("link"):
+        if target.tree.exists():
+            os.rename(target.tree, facts["real"])
+        exchange.point(facts["link"], facts["real"])
+    else:
+        _swap(_real(docroot), target.tree)
+    return {"late": late, "kept": kept}
+
+
+def _since(docroot: Path, old: Path, facts: dict[str, Any]) -> list[str]:
+    """Uploads and the like that came after the exchange: into the old tree, too."""
+    since = int(facts.get("exchanged", 0))
+    lines = []
+    for name, each in seen.take(docroot).items():
+        if each[0] != seen.FILE or max(each[3], each[4]) <= since or not _is_upload(name):
+            continue
+        (old / name).parent.mkdir(parents=True, exist_ok=True)
+        clone.copy(str(docroot / name), str(old / name))
+        lines.append(f"{name} was written since the exchange: brought back along")
+    return lines
+
+
+def _is_upload(name: str) -> bool:
+    return name.startswith(("misc/user/", "tmp/sessions/", "js/container_"))
+
+
+def _keep_config(docroot: Path, old: Path, aside: str) -> str:
+    """config.ini.php of the new tree where it is another one: kept in ``aside``."""
+    name = "config/config.ini.php"
+    try:
+        if (docroot / name).read_bytes() == (old / name).read_bytes():
+            return ""
+    except OSError:
+        return ""
+    os.makedirs(aside, mode=0o700, exist_ok=True)
+    path = f"{aside}/config.ini.php"
+    clone.copy(str(docroot / name), path)
+    os.chmod(path, 0o600)
+    return path
+
+
+def _swap(docroot: Path, other: Path) -> None:
+    try:
+        exchange.exchange(docroot, other)
+    except OSError as error:
+        raise Refused(
+            f"{docroot} and {other} cannot be exchanged: {error.strerror}",
+            state="Nothing was changed",
+            next=_COPY,
+        ) from None
+
+
+def _name_beside(real: str, old: str, new: str) -> str:
+    """Where the new tree of a switched link goes: as the old one is called, the version changed."""
+    folder, name = os.path.split(real)
+    base = name.replace(old, new) if old and old in name else f"{name}-{new}"
+    for count in range(1, 100):
+        path = f"{folder}/{base}" if count == 1 else f"{folder}/{base}.{count}"
+        if not os.path.lexists(path):
+            return path
+    raise MatopsError(f"{folder}/{base}.99 is there already", state="Nothing was changed")
+
+
+def _real(docroot: str) -> Path:
+    return Path(os.path.realpath(docroot))
