@@ -11,6 +11,7 @@ from matops.tasks import (
     check,
     config,
     console,
+    core_update,
     db,
     invalidations,
     jobs,
@@ -46,6 +47,9 @@ ns.add_collection(db.ns)
 
 # The archiver's queue: what it has yet to do.
 ns.add_collection(invalidations.ns)
+
+# The outage: the files are new, the database follows.
+ns.add_collection(core_update.ns)
 
 # At any time.
 ns.add_task(console.console)

@@ -101,6 +101,12 @@ class UpdateOutput:
             step.file = found["file"].strip() if found else ""
 
     @property
+    def current(self) -> str:
+        """The migration that has begun and not ended, '' where there is none."""
+        begin = _BEGIN.search(self.text, self._at)
+        return self.text[begin.end() :].partition("... ")[0].strip() if begin else ""
+
+    @property
     def critical(self) -> bool:
         """True where core:update broke off: "[X] Critical Error"."""
         return re.search(r"(?m)^\s*\[X\] ", self.text) is not None
