@@ -8,6 +8,7 @@ from invoke import Collection
 
 from matops.tasks import (
     archive,
+    archiver,
     check,
     config,
     console,
@@ -16,11 +17,13 @@ from matops.tasks import (
     invalidations,
     jobs,
     logs,
+    maintenance,
     migrate,
     notify,
     outage,
     plan,
     prep,
+    queue,
     rehearse,
     release,
     status,
@@ -42,14 +45,23 @@ ns.add_task(plan.plan)
 ns.add_collection(notify.ns)
 ns.add_collection(migrate.ns)
 
+# The outage: what archives by itself is held, and put back.
+ns.add_collection(archiver.ns)
+
 # The database: look at it at any time; optimize it while it is up.
 ns.add_collection(db.ns)
 
 # The archiver's queue: what it has yet to do.
 ns.add_collection(invalidations.ns)
 
+# The outage begins: the UI is closed.
+ns.add_collection(maintenance.ns)
+
 # The outage: the files are new, the database follows.
 ns.add_collection(core_update.ns)
+
+# The tracking queue: held for the outage, drained afterwards.
+ns.add_collection(queue.ns)
 
 # At any time.
 ns.add_task(console.console)

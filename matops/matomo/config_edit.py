@@ -266,6 +266,13 @@ def forget_cached(docroot: str) -> None:
             os.unlink(path)
 
 
+def forget_cached_there(site: Site) -> None:
+    """``forget_cached`` on that server."""
+    site.agent.call(
+        "matops.matomo.config_edit:forget_cached", {"docroot": site.docroot}, user=site.keeper
+    )
+
+
 def problem(docroot: str) -> str:
     """Why the file could not be changed, in one line; '' where it could. Leaves no trace."""
     path = config_file.path_of(docroot)

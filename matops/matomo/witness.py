@@ -13,7 +13,7 @@ from typing import Any
 
 from matops.matomo import ini, witness_there
 from matops.matomo.site import Site
-from matops.matomo.witness_http import MAINTENANCE, OFF, RECORDING, SILENT
+from matops.matomo.witness_http import MAINTENANCE, OFF, RECORDING, SILENT, UI
 
 Answers = list[dict[str, Any]]
 
@@ -56,12 +56,14 @@ def reached(answers: Answers, kind: str) -> Answers:
 
 
 def shown(answers: Answers) -> str:
-    """``https://stats.example.org/index.php (public): 503 maintenance page, …`` for a line."""
-    return ", ".join(
-        f"{each['url']} ({'public' if each['public'] else each['where']}): "
-        + (f"{each['status']} {each['kind']}" if each["status"] else each["error"] or SILENT)
-        for each in answers
-    )
+    """``503 maintenance page: stats.example.org (public), 127.0.0.1:80``, for a line."""
+    places: dict[str, list[str]] = {}
+    for each in answers:
+        kind = f"{each['status']} {each['kind']}" if each["status"] else each["error"] or SILENT
+        name = str(each["url"]).partition("://")[2].partition("/")[0]
+        place = f"{name} (public)" if each["public"] else f"{name} at {each['where']}"
+        places.setdefault(kind, []).append(place)
+    return "; ".join(f"{kind}: {', '.join(where)}" for kind, where in places.items())
 
 
 def _there(site: Site, function: str, **payload: Any) -> Any:
@@ -82,13 +84,6 @@ def _from_here(site: Site, found: Answers, file: str) -> Answers:
 
 
 __all__ = [
-    "MAINTENANCE",
-    "OFF",
-    "RECORDING",
-    "health",
-    "marker",
-    "reached",
-    "shown",
-    "tracker",
+    "MAINTENANCE", "OFF", "RECORDING", "UI", "health", "marker", "reached", "shown", "tracker",
     "ui",
-]
+]  # fmt: skip

@@ -192,7 +192,9 @@ def _follow(target: Target, file: str) -> Facts:
     if answer["status"] in (301, 302, 307, 308) and to.hostname == name:
         port = to.port or (443 if to.scheme == "https" else 80)
         there = {**target, "secure": to.scheme == "https", "port": port}
-        return ask(there, to.path or "/")
+        followed = ask(there, to.path or "/")
+        if followed["status"]:  # where TLS ends at a balancer, nobody here listens for it
+            return {**followed, "url": answer["url"], "where": answer["where"]}
     return answer
 
 

@@ -1,0 +1,73 @@
+"""Do hits still arrive? Looked at before and after each switch of an outage.
+
+A switch that makes tracking requests vanish unseen is worse than no outage at all: the logs are
+what a replay is made of, and the queue is fed by the tracker. So each switch looks before, looks
+again right after, and is taken back at once where anything that arrived before no longer does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from matops.matomo import witness
+from matops.matomo.site import Site
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What the tracker answered (``witness.tracker``), and where markers arrived."""
+
+    tracker: witness.Answers
+    marker: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def recording(self) -> bool:
+        """True where the tracker answered somewhere, and nowhere that it is off or broken."""
+        kinds = [each["kind"] for each in self.tracker if each["status"]]
+        return witness.RECORDING in kinds and not {witness.OFF, "error"} & set(kinds)
+
+    @property
+    def logs(self) -> list[str]:
+        """The logs of this server that got a marker."""
+        return [each["path"] for each in self.marker.get("logs", [])]
+
+    @property
+    def line(self) -> str:
+        """Where the markers arrived, for the operator."""
+        where = ", ".join(self.logs)
+        return f"a marker arrives in {where}" if where else "no readable log shows a marker"
+
+
+def look(site: Site) -> Arrival:
+    """Asks the tracker and sends markers; under two seconds where all is well."""
+    return Arrival(witness.tracker(site), witness.marker(site))
+
+
+def lost(before: Arrival, after: Arrival, same_kind: bool = True) -> str:
+    """What arrived before and no longer does, in words; '' where nothing is lost. Pure.
+
+    ``same_kind``: the tracker must answer as before, too (not where the switch was to change it).
+    """
+    if silent := _silent(before.marker.get("sent", ()), after.marker.get("sent", ())):
+        return f"a marker request is no longer answered: {silent}"
+    gone = [path for path in before.logs if path not in after.logs]
+    if gone:
+        return f"requests to the tracker no longer arrive in {', '.join(gone)}"
+    if not same_kind:
+        return ""
+    now = {(each["url"], each["where"]): each for each in after.tracker}
+    for each in before.tracker:
+        then = now.get((each["url"], each["where"]))
+        if each["kind"] == witness.RECORDING and (not then or then["kind"] != witness.RECORDING):
+            return f"the tracker no longer records: {witness.shown([then] if then else [each])}"
+    return ""
+
+
+def _silent(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> str:
+    """The first place that answered before and does not now, or with a server's error."""
+    for then, now in zip(before, after):  # the same targets in the same order
+        if 0 < then["status"] < 500 and not 0 < now["status"] < 500:
+            return f"{now['url'].partition('?')[0]}: {now['status'] or now['error']}"
+    return ""
