@@ -53,7 +53,9 @@ def _read(setup: Setup, store: Store) -> dict[str, Any]:
     if setup.backend == "mysql" and each.bytes_each:  # sizes of tables may be a day old
         bytes_each = max(each.bytes_each, 100.0)
     requests, all_read = _requests(store, lists, each)
-    pace = _pace(store, lists, now)
+    age = _oldest(store, lists, now)
+    # Of a queue that is processed all the time only moments are seen: they are no pace.
+    pace = _pace(store, lists, now) if age >= queue_contents.LONG_ENOUGH else None
     return {
         "where": store.where,
         "lists": _named(lists),
@@ -65,7 +67,7 @@ def _read(setup: Setup, store: Store) -> dict[str, Any]:
         "bytes": size,
         "bytes_each": bytes_each,
         "locks": _named(store.locks()),
-        "oldest": _oldest(store, lists, now),
+        "oldest": age,
         "sets_per_second": pace,
         "requests_per_second": None if pace is None else pace * each.requests_each,
     }

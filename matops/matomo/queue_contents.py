@@ -15,7 +15,8 @@ from matops.matomo.queue_store import Waiting
 
 SAMPLE = 200
 """Sets that are read of a list's end to know how large they are."""
-_LONG_ENOUGH = 20.0  # seconds between a set and now that make a pace
+LONG_ENOUGH = 20.0
+"""Seconds between a set and now that make a pace."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def pace(marks: Iterable[tuple[int, float]], now: float) -> Optional[float]:
     for place, at in marks:
         if at:
             found = place / max(now - at, 1.0)
-            if now - at >= _LONG_ENOUGH:
+            if now - at >= LONG_ENOUGH:
                 break
     return found
 

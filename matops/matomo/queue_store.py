@@ -144,7 +144,7 @@ class MysqlStore:
     def lengths(self) -> dict[int, int]:
         self._exact = True
         found = dict.fromkeys(range(self._setup.workers), 0)
-        for number, table in self._tables().items():
+        for number, table in self.tables().items():
             length = self._length(table)
             if length or number in found:
                 found[number] = length
@@ -190,7 +190,7 @@ class MysqlStore:
         return self._values("queue_tail", number, count)[::-1]
 
     def from_end(self, number: int, place: int) -> Optional[Waiting]:
-        table = self._tables().get(number)
+        table = self.table(number)
         high = self._db.session.rows("queue_edges", list=table)[0]["high"] if table else None
         if table is None or high is None:
             return None
@@ -198,13 +198,17 @@ class MysqlStore:
         return _unpacked(rows[0]["value"]) if rows else None
 
     def _values(self, statement: str, number: int, count: int) -> list[Waiting]:
-        table = self._tables().get(number)
+        table = self.table(number)
         if table is None:
             return []
         rows = self._db.session.rows(statement, (count,), list=table)
         return [_unpacked(row["value"]) for row in rows]
 
-    def _tables(self) -> dict[int, str]:
+    def table(self, number: int) -> Optional[str]:
+        """The table of that list; None where it was never made."""
+        return self.tables().get(number)
+
+    def tables(self) -> dict[int, str]:
         """The tables by list number."""
         found = {}
         for row in self._rows():

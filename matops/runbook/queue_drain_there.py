@@ -39,6 +39,11 @@ class Progress:
     seen: list[tuple[float, int]] = field(default_factory=list)
     told: float = 0.0
 
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self.began
+
     def add(self, sets: int) -> None:
         """A look at the depth."""
         now = time.monotonic()
