@@ -203,7 +203,9 @@ def plugin_facts(docroot: str, config: ini.Sections) -> dict[str, Any]:
             for name in there
             if name in installed
         },
-        "to_install": [name for name in there if name not in installed],
+        "to_install": [
+            name for name in there if name not in installed and not _kept_out(docroot, config, name)
+        ],
         "new": [n for n in default if n not in activated and n not in installed],
         "explicit": explicit,
     }
@@ -216,6 +218,24 @@ def behind(database: dict[str, str], files: dict[str, str]) -> list[str]:
         for name, version in sorted(files.items())
         if _older(database.get(name, ""), version)
     ]
+
+
+def _kept_out(docroot: str, config: ini.Sections, name: str) -> bool:
+    """Plugins that need the internet are not loaded where Matomo is told that there is none
+    (Manager::loadActivatedPlugins); Debian's Matomo tells itself so."""
+    setting = ini.text_of(config, "General", "enable_internet_features", "1")
+    core = _text(Path(docroot, "core", "SettingsPiwik.php"))
+    never = re.search(r"function isInternetEnabled\b[^}]*?\n\s*return false;", core)
+    if setting not in ("0", "false", "") and not never:
+        return False
+    text = _text(Path(docroot, "plugins", name, f"{name}.php"))
+    return bool(re.search(r"function requiresInternetConnection\b[^}]*return true", text))
+
+
+def _text(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text(errors="replace")
+    return ""
 
 
 def _older(was: str, now: str) -> bool:
@@ -233,9 +253,7 @@ def _plugin_version(folder: Path, core: str) -> str:
 
 
 def _parsed(path: Path) -> ini.Sections:
-    with contextlib.suppress(OSError):
-        return ini.parse(path.read_text(errors="replace"))
-    return {}
+    return ini.parse(_text(path))
 
 
 def missing(docroot: str, config: ini.Sections, prefix: str, tables: set[str]) -> list[str]:

@@ -31,6 +31,7 @@ class UpdateRun:
     asked: Asked
     still_ours: Callable[..., None]
     _installed: list[str] = field(default_factory=list)
+    _not_loaded: list[str] = field(default_factory=list)
 
     def go(self) -> dict[str, Any]:
         """Until a second look finds nothing to do; the result. Raises what ``Attempts.go`` and
@@ -46,13 +47,14 @@ class UpdateRun:
         attempts = Attempts(self.site, self.say, self.asked, self.still_ours, begin)
         self._rounds(attempts, str(note["to"]))
         facts = looking.facts(self.site.docroot)
-        after.demand_current(self.site, facts)
+        after.demand_current(self.site, facts, self._not_loaded)
         earlier = note.get("result") or {}
         note["result"] = {
             "migrations": attempts.migrations,
             "restarts": attempts.restarts,
             "seconds": round(attempts.seconds, 1),
             "installed": self._installed,
+            "not_loaded": self._not_loaded,
             "not_activated": facts["new"],
             "config": after.config_changes(self.site, note["kept"]),
             "trouble": list(dict.fromkeys([*earlier.get("trouble", []), *attempts.trouble])),
@@ -107,9 +109,14 @@ class UpdateRun:
         )
 
     def _plugins(self) -> None:
-        self._installed += after.install_plugins(self.site, self.say)
+        self._install()
         self._installed += after.repair(self.site, self.say)
         new = looking.facts(self.site.docroot)["new"]
         if new and self.asked.activate_new:
             after.activate(self.site, new, self.say)
-            self._installed += [*new, *after.install_plugins(self.site, self.say)]
+            self._installed += new
+            self._install()
+
+    def _install(self) -> None:
+        installed, self._not_loaded = after.install_plugins(self.site, self.say)
+        self._installed += [name for name in installed if name not in self._installed]

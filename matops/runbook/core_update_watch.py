@@ -56,7 +56,8 @@ class Watch:
         self.output = UpdateOutput()
         self._began = time.monotonic()
         self._pid = 0
-        self._statement, self._since, self._line_at = "", self._began, 0.0
+        self._statement, self._since = "", self._began
+        self._line_at = self._began - EVERY + FIRST
         self._blockers: tuple[int, str] = (0, "")
         self._blocked_told = self._alerted = 0.0
         self._blind_told = self._disk_told = False
