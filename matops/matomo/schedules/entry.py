@@ -113,7 +113,8 @@ def _units(docroot: str) -> Found:
             _id(UNIT, one.name), UNIT, one.name, hide(text.splitlines()[-1]), one.user,
             ", ".join(one.timers) or "a service", seen.kinds, seen.ours, via=seen.via,
             elsewhere=seen.elsewhere, live=one.enabled, endless=one.active and not one.timers,
-            held=",".join(one.holders), more={"timers": list(one.timers), "active": one.active},
+            held=",".join(one.holders),
+            more={"timers": list(one.timers), "active": one.active and not one.timers},
         ), seen, text  # fmt: skip
 
 

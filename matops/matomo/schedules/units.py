@@ -1,6 +1,7 @@
 """systemd's services: held by a drop-in of ours with a condition that is never true.
 
-Nothing starts such a service then, no timer, no boot, no restart; and nothing of the unit, its
+Nothing starts such a service then, no timer, no boot, nobody by hand; ``Restart=no`` is in it, too,
+for systemd does not look at conditions when it restarts a service (tried). Nothing of the unit, its
 links or its timer is changed: to put it back is to remove one file of ours. (A runtime mask has
 no effect on units in /etc/systemd/system, and ``disable`` is not undone to the letter.) A timer
 that is active is stopped, too, so that it does not fire in vain, and started again.
@@ -62,14 +63,16 @@ def systemctl(*words: str, check: bool = True) -> str:
 
 
 def look() -> list[Unit]:
-    """All services that systemd knows now; some 50 ms."""
+    """All services that systemd knows now (``--all``: those that do not run, too); some 50 ms."""
     if not running():
         return []
     timers = {
         one.get("Id", ""): one.get("ActiveState") == "active"
-        for one in parse(systemctl("show", "*.timer", "--property=Id,ActiveState", check=False))
+        for one in parse(
+            systemctl("show", "*.timer", "--all", "--property=Id,ActiveState", check=False)
+        )
     }
-    shown = parse(systemctl("show", "*.service", f"--property={_ASKED}", check=False))
+    shown = parse(systemctl("show", "*.service", "--all", f"--property={_ASKED}", check=False))
     return [unit(one, timers) for one in shown if one.get("Id")]
 
 
@@ -120,7 +123,7 @@ def hold(name: str, who: str, timers: list[str], *, stop: bool) -> None:
         out.write(
             f"# matops holds this service ({who}); to put it back: remove this file, then\n"
             "# systemctl daemon-reload, and start its timer\n"
-            "[Unit]\nConditionPathExists=!/\n"
+            "[Unit]\nConditionPathExists=!/\n[Service]\nRestart=no\n"
         )
     os.chmod(file, 0o644)
     systemctl("daemon-reload")
