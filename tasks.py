@@ -27,6 +27,7 @@ from matops.tasks import (
     rehearse,
     release,
     status,
+    tracking,
 )
 
 ns = Collection()
@@ -54,8 +55,9 @@ ns.add_collection(db.ns)
 # The archiver's queue: what it has yet to do.
 ns.add_collection(invalidations.ns)
 
-# The outage begins: the UI is closed.
+# The outage begins: the UI is closed; the tracker, where the logs are to be replayed.
 ns.add_collection(maintenance.ns)
+ns.add_collection(tracking.ns)
 
 # The outage: the files are new, the database follows.
 ns.add_collection(core_update.ns)

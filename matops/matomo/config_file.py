@@ -29,6 +29,11 @@ def path_of(docroot: str) -> str:
     return os.path.realpath(f"{docroot}/config/config.ini.php")
 
 
+def changed_at(docroot: str) -> float:
+    """When the file took its place here: a rename sets the inode's change time. MatopsError."""
+    return read(path_of(docroot))[1].st_ctime
+
+
 def read(path: str) -> tuple[str, os.stat_result]:
     """The text (any bytes survive the round trip) and the file's identity. MatopsError."""
     try:

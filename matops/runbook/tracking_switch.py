@@ -1,0 +1,99 @@
+"""What ``tracking.off`` and ``tracking.on`` have in common: switch, prove, mark, take back."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from matops.errors import MatopsError, OutcomeUnknown
+from matops.matomo import config_edit, ini_edit, witness
+from matops.matomo.site import Site
+from matops.runbook import arrival, tracking_edge
+from matops.runbook.config_switch import ConfigSwitch
+from matops.runbook.step import Say
+
+_TRIES, _PAUSE = 4, 0.5
+
+
+class Tracking(ConfigSwitch):
+    """What both have in common. ``public``: as in ``runbook.maintenance``."""
+
+    KEY = "tracking"
+    SECTION, NAME = "Tracker", "record_statistics"
+    EDGE: str
+
+    def __init__(self, site: Site, say: Say, *, public: bool = True) -> None:
+        super().__init__(site, say)
+        self.public = public
+        self.mark: dict[str, Any] = {}
+
+    def is_on(self) -> bool:
+        """As Matomo compares: ``!= 0`` (Tracker::shouldRecordStatistics)."""
+        return ini_edit.is_on(self.in_force())
+
+    def tracker(self) -> witness.Answers:
+        """What the tracker answers, as far as it counts for this server."""
+        return [each for each in witness.tracker(self.site) if self.public or not each["public"]]
+
+    def wait_for(self, kind: str, before: witness.Answers) -> str:
+        """Asks until every place that answered as the tracker does so as ``kind``; '' or what
+        is wrong."""
+        kinds = (witness.RECORDING, witness.OFF)
+        places = {(each["url"], each["where"]) for each in before if each["kind"] in kinds}
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(_PAUSE)
+                config_edit.forget_cached_there(self.site)
+            answers = [e for e in self.tracker() if (e["url"], e["where"]) in places]
+            other = [each for each in answers if each["kind"] != kind]
+            if answers and not other:
+                return ""
+        return f"the tracker does not answer as {kind}: {witness.shown(other or before)}"
+
+    def switch(self, value: Any, kind: str, before: arrival.Arrival) -> None:
+        """Sets it, proves it, marks the edge; takes it back at once where something is wrong."""
+        found = self.in_file()
+        mark = tracking_edge.begin(self.site, self.EDGE, before)
+        try:
+            at = self.put(value)["at"]
+        except OutcomeUnknown:
+            raise
+        except MatopsError:
+            self.outage.note(self.EDGE, None)
+            raise
+        try:
+            why = self.wait_for(kind, before.tracker)
+            after = arrival.look(self.site)
+            why = why or arrival.lost(before, after, same_kind=False)
+        except MatopsError as error:
+            why = f"what the tracker answers after the switch could not be seen ({error.what})"
+        if why:
+            self.put_back(found)
+            self.outage.note(self.EDGE, None)
+            raise self.took_back(why)
+        self.mark = tracking_edge.complete(self.site, self.EDGE, mark, at, after)
+
+    def mark_again(self, **more: Any) -> None:
+        """Completes the mark of a run that was killed, or makes one where others switched."""
+        begun = self.outage.noted(self.EDGE) or {
+            "at": {"before": None, "after": None},
+            "server": self.site.machine.get("hostname", ""),
+        }
+        mark = tracking_edge.from_ctime(self.site, begun)
+        after = arrival.look(self.site)
+        self.mark = tracking_edge.complete(self.site, self.EDGE, {**mark, **more}, None, after)
+
+    def is_marked(self) -> bool:
+        """True where the edge's mark is whole."""
+        return "marker" in (self.outage.noted(self.EDGE) or {})
+
+    def seen(self, kind: str) -> str:
+        """The proof over HTTP in words. MatopsError where the tracker answers otherwise."""
+        answers = self.tracker()
+        kinds = (witness.RECORDING, witness.OFF)
+        if other := [each for each in answers if each["kind"] in kinds and each["kind"] != kind]:
+            raise MatopsError(
+                f"config.ini.php says that the tracker is {kind}, but: {witness.shown(other)}",
+                next="look at bootstrap.php and at <host>.config.ini.php in config/",
+            )
+        return witness.shown([each for each in answers if each["kind"] == kind])
