@@ -174,3 +174,32 @@ def clean(docroot: str, replay: str) -> int:
         for token in gone:
             database.session.execute("token_drop", (token,), tokens=tokens)
         return len(gone)
+
+
+class Given:
+    """A token that was given: it is not ours to change, so it tells nothing of a batch. After an
+    unclear outcome the server is given ``patience`` seconds to end; then hits are looked for."""
+
+    id = 0
+
+    def __init__(self, secret: str, patience: float) -> None:
+        self.secret, self._patience = secret, patience
+
+    def arm(self, batch: int) -> int:
+        """Nothing to do."""
+        return 0
+
+    def used(self) -> Optional[bool]:
+        """Cannot tell."""
+        return None
+
+    def settle(self, token: int, batch: int) -> Optional[bool]:
+        """Waits; cannot tell."""
+        time.sleep(self._patience)
+        return None
+
+    def drop(self) -> None:
+        """It is not ours."""
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -76,7 +76,11 @@ def parameters(query: str) -> dict[str, str]:
 
 def _text(raw: str) -> str:
     data = unquote_to_bytes(raw.replace("+", " ").encode("utf-8", "surrogateescape"))
-    return data.replace(b"\0", b"").decode("utf-8", "replace")
+    data = data.replace(b"\0", b"")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:  # Common::sanitizeString takes it for Latin-1 then
+        return data.decode("latin-1")
 
 
 def expect(query: str, at: float, ip: str, privacy: Privacy, referer: str = "") -> Expected:

@@ -13,6 +13,7 @@ from matops.report.progress import Progress
 from matops.runbook.delete_logs import DeleteLogs, parse_range
 from matops.tasks.desk import CHANGING, YES_HELP, Desk, confirmer, operation, run_task
 from matops.tasks.logs_purge import purge
+from matops.tasks.logs_replay import replay
 
 
 @operation(
@@ -79,3 +80,4 @@ def number(text: str, flag: str) -> Optional[int]:
 ns = Collection("logs")
 ns.add_task(delete)
 ns.add_task(purge)
+ns.add_task(replay)

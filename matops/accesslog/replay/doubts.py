@@ -52,7 +52,7 @@ def look_through(run: Run, recorder: Recorder) -> None:
             missing = [i for i, a in zip(items, answers) if a.times == 0 and not _odd(a)]
             unclear = sum(a.times is None or (a.times == 0 and a.others > 0) for a in answers)
             for item in missing:
-                worker.deliver(Batch(REPAIR, (item,)))
+                worker.deliver(Batch(REPAIR, 1, (item,)))
             if run.over:
                 break
             run.say(

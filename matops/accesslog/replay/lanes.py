@@ -1,4 +1,8 @@
-"""From the gap file to batches: hits by lane, in their order, none that is settled already."""
+"""From the gap file to batches: each worker's hits in their order, none that is settled already.
+
+A worker has every so-many-th lane. Few hits lie between the first and the last of a batch then,
+and visitors that Matomo takes for one another (the same address and browser) stay near in time.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,17 @@ from pathlib import Path
 
 from matops.accesslog import gapfile
 from matops.accesslog.replay.ledger import Sending
-from matops.accesslog.replay.request import LANES, Item, Rules, lane, request_of, why_not
+from matops.accesslog.replay.request import Item, Rules, lane, request_of, why_not
 
 _BYTES = 1 << 20  # of one batch: far below any server's limit of a POST
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Hits of one lane, in their order."""
+    """Hits of one worker (number ``lane`` of ``of``), in their order."""
 
     lane: int
+    of: int
     items: tuple[Item, ...]
 
     @property
@@ -34,29 +39,32 @@ class Batch:
     def halves(self) -> tuple[Batch, Batch]:
         """The two halves, in order."""
         middle = len(self.items) // 2
-        return Batch(self.lane, self.items[:middle]), Batch(self.lane, self.items[middle:])
+        first, second = self.items[:middle], self.items[middle:]
+        return Batch(self.lane, self.of, first), Batch(self.lane, self.of, second)
 
 
-def batches(path: Path, rules: Rules, done: Mapping[int, int], size: int) -> Iterator[Batch]:
+def batches(
+    path: Path, rules: Rules, done: Mapping[int, int], size: int, workers: int
+) -> Iterator[Batch]:
     """Batches of up to ``size`` hits that are not ``done`` (up to where, by lane).
 
-    Memory: at most a batch for each lane.
+    Memory: at most a batch for each worker.
     """
     waiting: dict[int, list[Item]] = defaultdict(list)
     weight: dict[int, int] = defaultdict(int)
-    start = min(done.values()) if len(done) == LANES else 0
-    for at, line in gapfile.lines(path, start):
+    for at, line in gapfile.lines(path, min(done.values())):
         hit = gapfile.parse(line)
         number = lane(hit)
-        if at < done.get(number, 0) or why_not(hit, rules):
+        if at < done[number] or why_not(hit, rules):
             continue
-        waiting[number].append(Item(at, at + len(line), hit, request_of(hit)))
-        weight[number] += len(line)
-        if len(waiting[number]) >= size or weight[number] >= _BYTES:
-            yield Batch(number, tuple(waiting.pop(number)))
-            weight.pop(number)
-    for number in sorted(waiting, key=lambda one: waiting[one][0].position):
-        yield Batch(number, tuple(waiting[number]))
+        worker = number % workers
+        waiting[worker].append(Item(at, at + len(line), hit, request_of(hit)))
+        weight[worker] += len(line)
+        if len(waiting[worker]) >= size or weight[worker] >= _BYTES:
+            yield Batch(worker, workers, tuple(waiting.pop(worker)))
+            weight.pop(worker)
+    for worker in sorted(waiting):
+        yield Batch(worker, workers, tuple(waiting[worker]))
 
 
 def of(path: Path, rules: Rules, sending: Sending) -> list[Item]:
@@ -66,6 +74,6 @@ def of(path: Path, rules: Rules, sending: Sending) -> list[Item]:
         if at >= sending.upto:
             break
         hit = gapfile.parse(line)
-        if lane(hit) == sending.lane and not why_not(hit, rules):
+        if lane(hit) % sending.of == sending.lane and not why_not(hit, rules):
             found.append(Item(at, at + len(line), hit, request_of(hit)))
     return found

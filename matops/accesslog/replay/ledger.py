@@ -13,10 +13,11 @@ import fcntl
 import json
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from matops.accesslog.replay.request import LANES
 from matops.errors import Locked, MatopsError
 
 VERSION = 1
@@ -26,11 +27,13 @@ REPAIR = -1
 
 @dataclass(frozen=True)
 class Sending:
-    """A batch that left. Its hits are those of ``lane`` at [``first``, ``upto``) of the gap file;
-    ``mark``: where the database notes that it was recorded."""
+    """A batch that left. Its hits are those of the lanes that worker ``lane`` of ``of`` had, at
+    [``first``, ``upto``) of the gap file; ``mark``: where the database notes that it was recorded.
+    """
 
     number: int
     lane: int
+    of: int
     first: int
     upto: int
     hits: int
@@ -50,13 +53,13 @@ class Totals:
 class Ledger:
     """Opens (or begins) the ledger at ``path``; one process at a time. Raises Locked, MatopsError.
 
-    ``done[lane]``: up to where that lane's hits are settled. ``open``: batches in doubt, by lane.
+    ``done[lane]``: up to where that lane's hits are settled. ``open``: batches in doubt, by number.
     ``doubtful``: settled batches of which single hits may be missing. ``complete``: all is done.
     """
 
     def __init__(self, path: Path, about: dict[str, Any]) -> None:
         self.path = path
-        self.done: dict[int, int] = {}
+        self.done = dict.fromkeys(range(LANES), 0)
         self.open: dict[int, Sending] = {}
         self.doubtful: list[Sending] = []
         self.totals = Totals()
@@ -99,7 +102,7 @@ class Ledger:
             elif entry["t"] == "go":
                 sending = Sending(*entry["s"])
                 self._number = max(self._number, sending.number)
-                self.open[sending.lane] = sending
+                self.open[sending.number] = sending
             elif entry["t"] == "end":
                 self._end(Sending(*entry["s"]), entry)
             elif entry["t"] == "sure":
@@ -116,11 +119,11 @@ class Ledger:
             ) from None
 
     def _end(self, sending: Sending, entry: dict[str, Any]) -> None:
-        self.open.pop(sending.lane, None)
+        self.open.pop(sending.number, None)
         if sending.lane == REPAIR:  # its hits belong to a batch that is counted already
             return
-        if entry["to"] > self.done.get(sending.lane, 0):
-            self.done[sending.lane] = entry["to"]
+        for lane in range(sending.lane, LANES, sending.of):
+            self.done[lane] = max(self.done[lane], entry["to"])
         if entry.get("doubt"):
             self.doubtful.append(sending)
         self._count(entry)
@@ -141,7 +144,7 @@ class Ledger:
         """Written before the batch is sent."""
         with self._turn:
             self._write({"t": "go", "s": _plain(sending)})
-            self.open[sending.lane] = sending
+            self.open[sending.number] = sending
 
     def end(
         self,
@@ -154,8 +157,7 @@ class Ledger:
     ) -> None:
         """Its outcome is known. ``again``: nothing of it was recorded, it will be sent again;
         ``doubt``: it was recorded, but single hits may be missing."""
-        upto = self.done.get(sending.lane, 0) if again else sending.upto
-        entry = {"t": "end", "s": _plain(sending), "to": upto}
+        entry = {"t": "end", "s": _plain(sending), "to": 0 if again else sending.upto}
         if not again:
             entry.update(sent=sending.hits, tracked=tracked)
         entry.update({k: v for k, v in (("refused", refused), ("doubt", doubt)) if v})
@@ -198,4 +200,4 @@ class Ledger:
 
 
 def _plain(sending: Sending) -> list[int]:
-    return [sending.number, sending.lane, sending.first, sending.upto, sending.hits, sending.mark]
+    return list(astuple(sending))

@@ -18,8 +18,8 @@ from matops.accesslog import gapfile
 from matops.accesslog.gapfile import Hit
 
 LANES = 32
-"""Visitors are spread over so many lanes, by a hash that never changes: a lane's hits are sent in
-their order, one batch at a time."""
+"""Visitors are spread over so many lanes, by a hash that never changes; no more workers than that.
+A lane's hits are sent in their order, one batch at a time."""
 
 NEEDS_TOKEN = ("cip", "country", "region", "city", "lat", "long")
 """Matomo refuses these without a token (Visit::$fieldsThatRequireAuth, Request::getIpString)."""

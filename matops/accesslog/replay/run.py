@@ -62,8 +62,8 @@ _TOLD = {
 
 
 def _feed(run: Run, workers: Sequence[Worker]) -> None:
-    for batch in batches(run.path, run.rules, dict(run.ledger.done), run.size):
-        worker = workers[batch.lane % len(workers)]
+    for batch in batches(run.path, run.rules, dict(run.ledger.done), run.size, len(workers)):
+        worker = workers[batch.lane]
         while not run.over and not worker.offer(batch):
             pass
         if run.over:

@@ -97,7 +97,7 @@ class Worker:
         ledger = self._run.ledger
         number = ledger.next_number()
         token = self.mark.arm(number)
-        sending = Sending(number, batch.lane, batch.first, batch.upto, len(batch.items), token)
+        sending = _sending(number, batch, token)
         ledger.go(sending)
         try:
             reply = self._post(batch)
@@ -107,6 +107,10 @@ class Worker:
         except Lost as error:
             self._run.tell(f"  no answer to a batch ({error}): asking the database")
             return self._ask(sending, str(error))
+        if reply.picture and self._run.target.queue:
+            ledger.end(sending, tracked=sending.hits)
+            self._run.add(sending.hits)
+            return ""
         if reply.good and not self._unaccepted(reply):
             self._settle(batch, sending, reply)
             return ""
@@ -147,7 +151,7 @@ class Worker:
     def _refuse(self, batch: Batch, why: str) -> None:
         ledger = self._run.ledger
         number = ledger.next_number()
-        sending = Sending(number, batch.lane, batch.first, batch.upto, 1)
+        sending = _sending(number, batch, 0)
         reason = f"the server fails at it alone: {why}"
         ledger.end(sending, refused={reason: 1})
         self._run.add(1 if batch.lane != REPAIR else 0)
@@ -186,6 +190,11 @@ class Worker:
         until = time.monotonic() + seconds
         while not self._run.over and time.monotonic() < until:
             time.sleep(0.1)
+
+
+def _sending(number: int, batch: Batch, token: int) -> Sending:
+    hits = len(batch.items)
+    return Sending(number, batch.lane, batch.of, batch.first, batch.upto, hits, token)
 
 
 def _refuse_to_go_on(reply: Reply, target: Target) -> None:

@@ -1,0 +1,261 @@
+"""The replay on the host itself: what is to be done, doing it, its account."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Optional
+
+from matops.accesslog.replay import account as accounts
+from matops.accesslog.replay.doubts import look_through
+from matops.accesslog.replay.ledger import Ledger
+from matops.accesslog.replay.pace import Pace
+from matops.accesslog.replay.request import Rules
+from matops.accesslog.replay.run import replay
+from matops.accesslog.replay.task import Run
+from matops.errors import MatopsError, Refused
+from matops.matomo import ini, queue_setup, replay_token
+from matops.matomo.database import Database
+from matops.matomo.recorded import Recorded
+from matops.mysql.attempt import Stop
+from matops.runbook import replay_target
+from matops.runbook.replay_asked import Asked, of
+from matops.units import show_epoch
+
+
+class Work:
+    """One replay on this host. ``folder``: where its ledger lies (0700)."""
+
+    def __init__(self, docroot: str, folder: str, asked: Asked) -> None:
+        self.docroot, self.asked = docroot, asked
+        self.path = Path(asked.file)
+        if not self.path.is_file():
+            raise Refused(
+                f"there is no gap file {asked.file} here",
+                state="Nothing was sent",
+                next="logs.gap makes one and names it",
+            )
+        self.digest = _digest(self.path)
+        self.folder = Path(folder)
+        with Database(docroot) as database:
+            rows = database.session.rows("site_ids", site=database.table("site"))
+            self.known = frozenset(int(row["idsite"]) for row in rows)
+            self.config = database.config
+        self.rules = Rules(self.known, asked.sites, self._minus())
+
+    @property
+    def ledger_path(self) -> Path:
+        """One ledger for each gap file and choice of sites."""
+        return self.folder / f"{self.digest}{_suffix(self.asked.sites)}.ledger"
+
+    def _minus(self) -> frozenset[int]:
+        """Sites of this gap file that were replayed on their own before. Refused where such a run
+        is not finished, or all were replayed already."""
+        gone: set[int] = set()
+        for other in sorted(self.folder.glob(f"{self.digest}*.ledger")):
+            if other == self.ledger_path:
+                continue
+            about, complete = _about(other)
+            sites = set(about.get("sites", []))
+            if self.asked.sites and not sites:
+                raise Refused(
+                    "this gap file is replayed for all sites already",
+                    state="Nothing was sent",
+                    next="run logs.replay without --sites",
+                )
+            if self.asked.sites and not sites & set(self.asked.sites):
+                continue
+            if not complete:
+                named = ",".join(map(str, sorted(sites)))
+                raise Refused(
+                    f"a replay of site {named} alone was begun and is not finished",
+                    state="Nothing was sent",
+                    next=f"finish it first: logs.replay … --sites {named}",
+                )
+            gone |= sites
+        return frozenset(gone)
+
+    def survey(self, add: Callable[[int], None] = lambda size: None) -> accounts.Survey:
+        """The whole file, read. Refused where hits lie in the future."""
+        found = accounts.survey(self.path, self.rules, add)
+        if found.last > time.time() + 1:
+            raise Refused(
+                f"the gap file's last hit is of {show_epoch(found.last)}, which is in the future: "
+                "Matomo would record it as of now",
+                state="Nothing was sent",
+                next="compare the clocks of the web servers (check); wait until that time is past",
+            )
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """What the plan is made of. Nothing is changed."""
+        found = self.survey()
+        facts: dict[str, Any] = {
+            **vars(found), "skipped": dict(found.skipped), "sites": {}, "digest": self.digest,
+            "recording": self._on("record_statistics", "Tracker", "1"),
+            "maintenance": self._on("maintenance_mode", "General", "0"),
+            "transaction": self._on("bulk_requests_use_transaction", "Tracker", "1"),
+            "queue": queue_setup.look(self.docroot).enabled,
+            "ledger": str(self.ledger_path), "done": 0, "in_doubt": 0, "complete": False,
+        }  # fmt: skip
+        if self.ledger_path.exists():
+            ledger = Ledger(self.ledger_path, {})
+            facts.update(done=ledger.totals.sent, in_doubt=len(ledger.open),
+                         complete=ledger.complete)  # fmt: skip
+            ledger.close()
+        facts.update(self.result())
+        return facts
+
+    def _on(self, key: str, section: str, default: str) -> bool:
+        return queue_setup.is_true(ini.text_of(self.config, section, key, default))
+
+    def result(self) -> dict[str, Any]:
+        """The account of a finished replay; {} where there is none."""
+        try:
+            found: dict[str, Any] = json.loads(self._result_path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    @property
+    def _result_path(self) -> Path:
+        return self.ledger_path.with_suffix(".json")
+
+    def perform(self, say: Callable[[str], None], track: Any, stop: Stop) -> dict[str, Any]:
+        """Sends what is left, looks through what is in doubt, makes the account."""
+        os.umask(0o077)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        survey = self.survey()
+        about = {"sites": sorted(self.asked.sites), "minus": sorted(self.rules.minus),
+                 "file": str(self.path)}  # fmt: skip
+        ledger = Ledger(self.ledger_path, about)
+        try:
+            with ExitStack() as stack:
+                database = stack.enter_context(Database(self.docroot, timeout=None))
+                run = self._run(ledger, say, stop)
+                with track("logs.replay", survey.wanted, "hits") as progress:
+                    progress.add(ledger.totals.sent)
+                    run.add = progress.add
+                    replay(run)
+                recorder = Recorded(database)
+                if not self.asked.through_queue:  # there the rows come later
+                    look_through(run, recorder)
+                self._stopped(stop, ledger, survey.wanted)
+                ledger.finish()
+                if not self.asked.token_file:
+                    replay_token.clean(self.docroot, self.digest)
+                return self._account(ledger, survey, recorder, track)
+        finally:
+            ledger.close()
+
+    def _account(
+        self, ledger: Ledger, survey: accounts.Survey, recorder: Recorded, track: Any
+    ) -> dict[str, Any]:
+        sums = ledger.totals
+        totals = {"settled": sums.sent, "tracked": sums.tracked, "batches": sums.batches,
+                  "refused": dict(sums.refused),
+                  "unsure": sum(one.hits for one in ledger.doubtful)}  # fmt: skip
+        result: dict[str, Any] = {"wanted": survey.wanted, "totals": totals}
+        if self.asked.check and not self.asked.through_queue:
+            with track("looking for each hit", survey.wanted, "hits") as progress:
+                found = accounts.account(self.path, self.rules, recorder, progress.add)
+            result["account"] = found.data()
+        temporary = self._result_path.with_suffix(".partial")
+        temporary.write_text(json.dumps(result))
+        os.replace(temporary, self._result_path)
+        return result
+
+    def _stopped(self, stop: Stop, ledger: Ledger, wanted: int) -> None:
+        if not stop.reason:
+            return
+        error = MatopsError(
+            f"stopped: {stop.reason}",
+            state=f"{ledger.totals.sent} of {wanted} hits are settled, none was sent twice",
+            next="run the same command again: it goes on",
+        )
+        error.code = stop.code
+        raise error
+
+    def _run(self, ledger: Ledger, say: Callable[[str], None], stop: Stop) -> Run:
+        asked = self.asked
+        target = replay_target.find(self.docroot, asked)
+        say(f"  to {target.url}{' as ' + target.host if target.host else ''}")
+        pace = Pace(asked.workers, asked.max_load, asked.rate)
+        run = Run(
+            self.path, self.rules, target, ledger, pace, self._marks(stop, say), stop, say,
+            size=asked.batch, timeout=asked.timeout, patience=asked.patience,
+            probe=f"?idsite={min(self.known, default=1)}&rec=0",
+        )  # fmt: skip
+        replay_target.rehearse(run)
+        return run
+
+    def _marks(self, stop: Stop, say: Callable[[str], None]) -> Callable[[], Any]:
+        asked, docroot, digest = self.asked, self.docroot, self.digest
+        if asked.token_file:
+            secret = _secret(Path(asked.token_file))
+            return lambda: replay_token.Given(secret, asked.timeout)
+        told = [0.0]
+
+        def tell(line: str) -> None:
+            if time.monotonic() - told[0] > 10:
+                told[0] = time.monotonic()
+                say(line)
+
+        return lambda: replay_token.Token(
+            docroot, digest, asked.patience, lambda: bool(stop.reason), tell
+        )
+
+
+def look(docroot: str, folder: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """The facts of a plan, from afar."""
+    return Work(docroot, folder, of(asked)).facts()
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()[:16]
+
+
+def _suffix(sites: tuple[int, ...]) -> str:
+    if not sites:
+        return ""
+    names = ",".join(map(str, sorted(sites)))
+    return ".site-" + (
+        names if len(names) < 40 else hashlib.sha256(names.encode()).hexdigest()[:16]
+    )
+
+
+def _about(path: Path) -> tuple[dict[str, Any], bool]:
+    """What a ledger is about, and whether it is complete, without taking its lock."""
+    with path.open("rb") as file:
+        first: Optional[dict[str, Any]] = None
+        last = b""
+        for line in file:
+            first = first or json.loads(line)
+            last = line
+    return (first or {}).get("about", {}), b'"complete"' in last
+
+
+def _secret(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+        secret = path.read_text().strip()
+    except OSError as error:
+        raise Refused(
+            f"{path} cannot be read: {error.strerror}", state="Nothing was sent"
+        ) from None
+    if mode & 0o077:
+        raise Refused(
+            f"{path} holds a token and may be read by others",
+            state="Nothing was sent",
+            next=f"chmod 600 {path}",
+        )
+    return secret
