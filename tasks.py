@@ -20,14 +20,17 @@ from matops.tasks import (
     maintenance,
     migrate,
     notify,
+    offline,
     outage,
     plan,
     prep,
     queue,
     rehearse,
     release,
+    rollback,
     status,
     tracking,
+    update,
 )
 
 ns = Collection()
@@ -46,8 +49,18 @@ ns.add_task(plan.plan)
 ns.add_collection(notify.ns)
 ns.add_collection(migrate.ns)
 
-# The outage: what archives by itself is held, and put back.
+# The outage begins: the UI is closed, what archives is held, hits are kept for later.
+ns.add_task(offline.offline)
+ns.add_collection(maintenance.ns)
 ns.add_collection(archiver.ns)
+ns.add_collection(queue.ns)
+ns.add_collection(tracking.ns)
+
+# The outage: new files, then the database; or the way back.
+ns.add_task(update.update)
+ns.add_collection(core_update.ns)
+ns.add_task(rollback.rollback)
+ns.add_collection(outage.ns)
 
 # The database: look at it at any time; optimize it while it is up.
 ns.add_collection(db.ns)
@@ -55,20 +68,9 @@ ns.add_collection(db.ns)
 # The archiver's queue: what it has yet to do.
 ns.add_collection(invalidations.ns)
 
-# The outage begins: the UI is closed; the tracker, where the logs are to be replayed.
-ns.add_collection(maintenance.ns)
-ns.add_collection(tracking.ns)
-
-# The outage: the files are new, the database follows.
-ns.add_collection(core_update.ns)
-
-# The tracking queue: held for the outage, drained afterwards.
-ns.add_collection(queue.ns)
-
 # At any time.
 ns.add_task(console.console)
 ns.add_collection(jobs.ns)
 ns.add_task(status.status)
-ns.add_collection(outage.ns)
 
 ns.configure({"run": {"hide": True}})

@@ -13,7 +13,8 @@ from matops.runbook.there import start_there
 from matops.runbook.tracking_mode import QUEUE, Decision
 from matops.units import show_duration, show_epoch
 
-LEADER, DEADLINE, MODE, REASON = "leader", "deadline", "tracking_mode", "tracking_reason"
+LEADER, DEADLINE = "leader", "deadline"
+MODE, REASON, SWITCH = "tracking_mode", "tracking_reason", "tracking_switch_on"
 WATCH = "outage.watch"
 """Label of the watcher's job, and the name of its task."""
 
@@ -78,8 +79,9 @@ class OutageBegin(Step):
                    "at": clock(self.site)}  # fmt: skip
             self._outage.note(LEADER, who)
         elif action.payload == MODE and self._decision:
-            self._outage.note(MODE, self._decision.mode)
             self._outage.note(REASON, self._decision.reason)
+            self._outage.note(SWITCH, self._decision.switch_on)
+            self._outage.note(MODE, self._decision.mode)  # last: the others belong to it
         elif action.payload == DEADLINE and self._limit is not None:
             began = float(self._outage.noted(LEADER)["at"])
             self._outage.note(DEADLINE, {"at": began + self._limit, "seconds": self._limit})

@@ -174,7 +174,8 @@ class Watch:
 
     def _may_drain(self, data: dict[str, Any]) -> bool:
         """Not while new files may meet the old schema: workers would stumble over it."""
-        return update_begin.INSTALL not in data["found"]
+        proved = (data["notes"].get("update") or {}).get("proved")
+        return update_begin.INSTALL not in data["found"] or bool(proved)
 
     def _may_try(self, told: Told, what: str, now: float) -> bool:
         if now - told.tried.get(what, 0.0) < AGAIN:

@@ -7,17 +7,18 @@ time. Each step looks before it acts, so a phase that was cut off anywhere is ru
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from matops.errors import MatopsError, OutcomeUnknown, Refused
 from matops.matomo.site import Site
 from matops.runbook import plan
-from matops.runbook.engine import FAILED, PLANNED, Outcome, Run, run_step
+from matops.runbook.engine import FAILED, PLANNED, Outcome, Run, label, run_step
 from matops.runbook.step import Step
 from matops.units import show_duration, show_epoch
 
+NO_ORDER: Mapping[str, tuple[str, str]] = {}
 LATER = "looked at then"
 """A step whose look makes sense only once the steps before it have acted."""
 
@@ -30,14 +31,21 @@ class Interrupted(MatopsError):
 
 @dataclass(frozen=True)
 class Phase:
-    """``steps``: what it does, in order. ``word``: to be typed. ``what``: told before that."""
+    """``word``: to be typed for a yes; ``what``: told before that.
+
+    ``after``: ``{step: (earlier step, what it will do)}``: its look says something only once the
+    earlier one has acted; until then the plan has these words.
+    """
 
     name: str
     word: str
     what: str
+    after: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def preview(steps: Sequence[Step], run: Run) -> list[Outcome]:
+def preview(
+    steps: Sequence[Step], run: Run, after: Mapping[str, tuple[str, str]] = NO_ORDER
+) -> list[Outcome]:
     """Every step's plan, from its own ``look``; nothing is changed.
 
     A look may refuse what earlier steps are about to change (tracking.off while the queue is
@@ -47,6 +55,11 @@ def preview(steps: Sequence[Step], run: Run) -> list[Outcome]:
     dry = replace(run, dry_run=True, hold=None)
     outcomes: list[Outcome] = []
     for step in steps:
+        first, words = after.get(step.name, ("", ""))
+        if any(each.step == first and each.status in (PLANNED, LATER) for each in outcomes):
+            run.say(f"{label(step, run)}: then {words}")
+            outcomes.append(Outcome(step.name, LATER, words, host=step.site.host.name))
+            continue
         outcome = run_step(step, dry)
         changes = any(each.status in (PLANNED, LATER) for each in outcomes)
         if outcome.error and changes and not isinstance(outcome.error, OutcomeUnknown):

@@ -6,6 +6,7 @@ their count, and a number is found with some fifteen one-row reads. An estimate:
 
 from __future__ import annotations
 
+import time
 from typing import Optional
 
 from matops.matomo.database import Database
@@ -54,6 +55,13 @@ def _first_at(session: Session, table: str, mark: float, low: int, high: int) ->
 def _at(session: Session, table: str, number: int) -> Optional[float]:
     rows = session.rows("plan_action_at", (number,), actions=table)
     return float(rows[0]["at"]) if rows else None
+
+
+def coming(docroot: str, window: float) -> int:
+    """Hits that may come in the next ``window`` seconds, at most. Raises DatabaseError."""
+    with Database(docroot, timeout=60) as db:
+        now = time.time()
+        return during(hourly(db, now), now, now, window)[1]
 
 
 def during(hours: list[int], now: float, start: Optional[float], seconds: float) -> tuple[int, int]:

@@ -6,6 +6,7 @@ there; after it, old code on a new schema is a danger, and this way is closed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Optional
 
 from matops.errors import MatopsError, Refused
@@ -53,14 +54,16 @@ def no_way_back(site: Site, verdict: Verdict, backups: str) -> Refused:
 
 
 class RollbackCheck(Step):
-    """Only looks: is the way back open? ``backups``: what is known of them, for the refusal."""
+    """Only looks: is the way back open? ``backups`` says what is known of them, for the refusal."""
 
     name = "rollback.check"
     title = "Is the way back open?"
     scope = Scope.INSTALLATION
     reads_only = True
 
-    def __init__(self, site: Site, say: Say, backups: str = "see `check`") -> None:
+    def __init__(
+        self, site: Site, say: Say, backups: Callable[[], str] = lambda: "see `check`"
+    ) -> None:
         super().__init__(site, say)
         self._backups = backups
 
@@ -77,7 +80,7 @@ class RollbackCheck(Step):
         if verdict is None:
             return Evidence("the files were not exchanged: nothing can have migrated")
         if not verdict.way_back:
-            raise no_way_back(self.site, verdict, self._backups)
+            raise no_way_back(self.site, verdict, self._backups())
         for line in (*verdict.harmless, *verdict.others):
             self.say(f"  since the exchange: {line}")
         return Evidence(f"{verdict.verdict} since the exchange: the way back is open")

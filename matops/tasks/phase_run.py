@@ -39,7 +39,8 @@ def run_phase(
     """The closing table, and True where it acted. Raises the error of the first step that did
     not end well; Refused where nobody confirmed; Interrupted."""
     planned = make()
-    outcomes = preview(planned, Run(site, desk.say, Journal(site, "", ""), None, True))
+    outcomes = preview(planned, Run(site, desk.say, Journal(site, "", ""), None, True),
+                       phase.after)  # fmt: skip
     if dry_run or first_error(outcomes) or nothing_to_do(outcomes):
         desk.finish(outcomes, extra)
         return False
