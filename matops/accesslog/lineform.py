@@ -53,6 +53,7 @@ class Form:
 
 
 COMBINED = '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"'
+_COMBINED_END = COMBINED[-20:]
 BUILT_IN = (
     ("combined", COMBINED),
     ("vhost_combined", "%v:%p " + COMBINED),
@@ -60,7 +61,7 @@ BUILT_IN = (
     ("common", '%h %l %u %t "%r" %>s %b'),
     ("vhost_common", '%v:%p %h %l %u %t "%r" %>s %b'),
 )
-"""Tried where no configuration tells; the tail of a longer line is not looked at."""
+"""Tried where no configuration tells; what follows a combined line is not looked at."""
 
 # One stamp in three fields: the usual way to get milliseconds from Apache.
 _SPLIT_STAMP = re.compile(r"%\{%d/%b/%Y:%H:%M:%S\}t\.%\{[mu]sec_frac\}t %\{%z\}t")
@@ -68,7 +69,7 @@ _APACHE_FIELD = re.compile(r"%(?:[!\d,]*)[<>]?(?:\{([^}]*)\})?(\^[A-Za-z]{2}|[A-
 _NGINX_FIELD = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _APACHE_ROLES = {
     "h": "ip", "a": "ip", "r": "request", "q": "query", "U": "path", "m": "method", "t": "stamp",
-    "s": "status", "b": "size", "B": "size", "O": "size", "v": "host", "V": "host", "l": "words",
+    "s": "status", "b": "size", "B": "size", "O": "size", "v": "host", "V": "host", "l": "word",
     "u": "words", "@": "stamp", "f": "words", "e": "words",
 }  # fmt: skip
 _NGINX_ROLES = {
@@ -111,13 +112,8 @@ def _apache_role(found: re.Match[str]) -> str:
         return {"user-agent": "agent", "referer": "referer", "host": "host"}.get(argument, "")
     if letter == "a" and argument == "c":
         return ""
-    if (
-        letter == "t"
-        and argument
-        and not re.fullmatch(
-            r"(begin:|end:)?(sec|msec|usec|%s)|.*%[fez]|.*%s.*|.*%z.*|.*%[ft].*%z.*", argument
-        )
-    ):
+    zoned = r"(begin:|end:)?(sec|msec|usec)|.*%[sz].*"
+    if letter == "t" and argument and not re.fullmatch(zoned, argument):
         return ""  # a wall clock without a zone
     return _APACHE_ROLES.get(letter, "")
 
@@ -135,9 +131,8 @@ def _form(name: str, text: str, parts: Sequence[Part], tracker: bytes, escape: s
     quick, places = _pattern(text, parts, tracker)
     whole, whole_places = _pattern(text, parts, None)
     until = roles.index("stamp") + 1 if "stamp" in roles else 0
-    prefix, prefix_places = _pattern(
-        text[: parts[until - 1][1]] if until else "", parts[:until], None
-    )
+    start = text[: parts[until - 1][1]] if until else ""
+    prefix, prefix_places = _pattern(start, parts[:until], None, open_end=True)
     order = tuple(places.get(field, quick.groups) for field in Fields._fields)
     complete = {"stamp", "status"} <= set(roles)
     has_path = bool({"request", "target", "path"} & set(roles))
@@ -163,7 +158,7 @@ def _form(name: str, text: str, parts: Sequence[Part], tracker: bytes, escape: s
 
 
 def _pattern(
-    text: str, parts: Sequence[Part], tracker: Optional[bytes]
+    text: str, parts: Sequence[Part], tracker: Optional[bytes], open_end: bool = False
 ) -> tuple[re.Pattern[bytes], dict[str, int]]:
     """The pattern and which group holds which field. ``tracker`` None: the whole way, where
     'request' and 'target' stay in one piece. The last group is always empty."""
@@ -192,16 +187,18 @@ def _pattern(
         else:
             out.append(_quick_body(role, quoted, after, tracker, group))
     out.append(re.escape(text[end:].replace("%%", "%").encode()))
-    return re.compile(b"".join(out) + b"()"), places
+    # Without its end, a short format would fit the beginning of any longer one.
+    out.append(b"()" if text.endswith(_COMBINED_END) or open_end else rb"()\r?\Z")
+    return re.compile(b"".join(out)), places
 
 
 def _body(quoted: bool, after: str, role: str) -> bytes:
     if quoted:
         return rb'(?:[^"\\]|\\.)*'
     if not after:
-        return rb"\S*"
-    if role in ("", "words", "request"):  # may hold blanks
-        return rb".*?"
+        return rb".*"
+    if role in ("", "words", "request"):  # may hold blanks; bounded, so that no line costs much
+        return rb"[^\"\[]*?" if role != "request" else rb".*?"
     return b"[^%b]*" % re.escape(after.encode())
 
 
@@ -222,7 +219,9 @@ def _quick_body(
         return group(role, rb"\d{3}|-")
     if quoted:
         return group("" if role == "words" else role, _CLEAN + b"*")
-    own = _NO_BLANK if after in (" ", "") else b"[^%b ]*" % re.escape(after.encode())
+    if not after:
+        return group("" if role == "words" else role, _CLEAN + b"*")
+    own = _NO_BLANK if after == " " else b"[^%b ]*" % re.escape(after.encode())
     return group("" if role == "words" else role, own)
 
 
@@ -254,6 +253,27 @@ def _fields(found: re.Match[bytes], places: dict[str, int], escape: str) -> Fiel
         value("forwarded"), value("agent"), value("referer"), value("status"), value("size"),
         value("host"),
     )  # fmt: skip
+
+
+_ADDRESS = re.compile(rb"(?:\d{1,3}\.){3}\d{1,3}|[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:.]*")
+
+
+def read(forms: Sequence[Form], line: bytes) -> Optional[Fields]:
+    """By the first format that finds an address where one should be, else by the first that
+    fits: a line with a virtual host before it fits a format without, shifted by one."""
+    best = None
+    for form in forms:
+        fields = form.whole(line)
+        if fields is not None:
+            if sound(fields):
+                return fields
+            best = best or fields
+    return best
+
+
+def sound(fields: Fields) -> bool:
+    """True where an address stands in the client's field."""
+    return _ADDRESS.fullmatch(fields.ip) is not None
 
 
 def split_request(request: bytes) -> tuple[bytes, bytes, bytes]:

@@ -1,0 +1,285 @@
+"""All logs of one server: cut, compared with each other, judged whole or not.
+
+Leaves two sorted files, ``sure`` and ``asked`` (see ``cut.Cutter``), and a report that becomes
+the manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from matops.accesslog import overlap, stream
+from matops.accesslog.blocks import Blocks, Changed, may_matter
+from matops.accesslog.cut import Cutter, Rules
+from matops.accesslog.gapfile import HEADER
+from matops.accesslog.logfiles import Family, LogFile
+from matops.accesslog.runs import Runs, merged, remove
+from matops.accesslog.tally import Tally
+from matops.errors import MatopsError, Refused
+
+SAME, SOME = 0.5, 0.02
+"""Shares of equal requests from which on two logs are one traffic logged twice, or partly."""
+
+
+@dataclass
+class Part:
+    """One log, cut."""
+
+    family: Family
+    cutter: Cutter
+    report: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def hits(self) -> int:
+        """Hits to replay, and to ask about."""
+        return self.cutter.sure.count + self.cutter.asked.count
+
+
+@dataclass
+class Voices:
+    """``read(bytes)``: progress; ``say``: a line."""
+
+    read: Callable[[int], object] = lambda size: None
+    say: Callable[[str], object] = lambda line: None
+
+
+class Slicer:
+    """Cuts one server. ``find`` gives its families anew (a log may be rotated meanwhile);
+    ``work``: a path; ``<work>.sure`` and ``<work>.asked`` are written."""
+
+    def __init__(self, rules: Rules, find: Callable[[], Sequence[Family]], work: str,
+                 voices: Optional[Voices] = None) -> None:  # fmt: skip
+        self.rules, self._find, self._work = rules, find, work
+        self._voices = voices or Voices()
+        self.parts: list[Part] = []
+        self.tally = Tally()
+        self.notes: list[str] = []
+
+    def run(self) -> dict[str, Any]:
+        """The report. MatopsError (no log of the window, unreadable), Refused."""
+        for last in (False, False, True):
+            try:
+                self.parts = self._cut(self._find())
+                break
+            except Changed as error:
+                self._discard()
+                if last:
+                    raise
+                self._voices.say(f"  {error.what}: looking again")
+        try:
+            return self._finish()
+        finally:
+            self._discard()
+
+    def _discard(self) -> None:
+        for part in self.parts:
+            part.cutter.sure.discard()
+            part.cutter.asked.discard()
+        self.parts = []
+
+    def _cut(self, families: Sequence[Family]) -> list[Part]:
+        number = 0
+        for family in families:
+            for file in family.files:
+                file.number, number = number, number + 1
+        try:
+            for order, family in enumerate(families):
+                buffers = [Runs(f"{self._work}.{kind}{order}") for kind in ("sure", "asked")]
+                part = Part(family, Cutter(self.rules, family.forms, *buffers))
+                self.parts.append(part)
+                self._family(part)
+        except FileNotFoundError as error:
+            raise Changed(f"{error.filename} is gone: it was rotated while it was read") from None
+        except OSError as error:
+            raise MatopsError(f"{error.filename} cannot be read: {error.strerror}") from None
+        return self.parts
+
+    def _family(self, part: Part) -> None:
+        low, high = self.rules.window.low, self.rules.window.high
+        files = [file for file in part.family.files if file.first is not None]
+        needed = []
+        for place, file in enumerate(files):
+            following = next((f.first for f in files[place + 1 :] if f.first != file.first), None)
+            if may_matter(file, following, low, high):
+                needed.append(file)
+            elif file.first is not None and file.first < low:
+                part.cutter.coverage.earlier(float(file.first))
+            elif file.first is not None and part.cutter.coverage.after is None:
+                part.cutter.coverage.after = float(file.first)
+        if not part.family.forms:
+            return
+        kept, copies = overlap.without_copies(needed)
+        for path, other in copies:
+            part.notes.append(f"{path} is a copy of {other}, or of its beginning: not read twice")
+        inside: set[int] = set()
+        for file in kept:
+            if id(file) not in inside:
+                inside |= self._file(part, file, [f for f in kept if f is not file])
+
+    def _file(self, part: Part, file: LogFile, others: Sequence[LogFile]) -> set[int]:
+        """Cuts one file. Gives the others that are wholly in it; notes what they share."""
+        cutter = part.cutter
+        heads = [o for o in others if o.head and len(o.head) > 20 and o.first != file.first]
+        places: dict[int, list[int]] = {}
+        low, high = self.rules.window.low, self.rules.window.high
+        blocks = Blocks(file, part.family.forms, low, high, self._voices.read)
+        was = (cutter.sure.count, cutter.asked.count, cutter.coverage.lines)
+        for offset, block in blocks:
+            if blocks.older:
+                cutter.coverage.earlier(blocks.older)
+                blocks.older = 0.0
+            for other in heads:
+                at = block.find(other.head)
+                while at >= 0 and len(places.setdefault(id(other), [])) < 50:
+                    places[id(other)].append(offset + at)
+                    at = block.find(other.head, at + 1)
+            cutter.block(file, offset, block)
+        if blocks.older:
+            cutter.coverage.earlier(blocks.older)
+        if blocks.loose:
+            cutter.loose(blocks.loose)
+        self._report(part, file, blocks, was)
+        return {id(o) for o in heads if places.get(id(o)) and self._shared(part, file, places, o)}
+
+    def _shared(self, part: Part, file: LogFile, places: dict[int, list[int]], other: LogFile
+                ) -> bool:  # fmt: skip
+        whole = overlap.run_into(file, places[id(other)], other)
+        if whole:
+            part.notes.append(f"{other.path} is wholly in {file.path}: not read twice")
+        elif other.skip:
+            part.notes.append(
+                f"{other.path} begins with the last {other.skip} bytes of {file.path}: these are "
+                "read once"
+            )
+        return whole
+
+    def _report(self, part: Part, file: LogFile, blocks: Blocks, was: tuple[int, int, int]) -> None:
+        cutter = part.cutter
+        if blocks.damage:
+            part.notes.append(f"{file.path}: {blocks.damage}")
+        if blocks.long:
+            part.notes.append(f"{file.path}: {blocks.long} lines of more than 4 MB were left out")
+        part.report.append({
+            "number": file.number, "path": file.path, "kind": file.kind, "size": file.size,
+            "inode": file.inode[1], "mtime": file.mtime, "damage": blocks.damage,
+            "first": float(file.first or 0), "skipped_as_overlap": file.skip,
+            "head_sha256": _digest(file.head),
+            "hits": cutter.sure.count - was[0], "asked": cutter.asked.count - was[1],
+            "lines": cutter.coverage.lines - was[2],
+        })  # fmt: skip
+
+    def _finish(self) -> dict[str, Any]:
+        self._refuse_unread()
+        parts = without_doubles(self.parts, self.notes)
+        for part in parts:
+            self.tally.add(part.cutter.tally)
+            self.notes += part.notes
+        whole = wholeness(parts)
+        for kind in ("sure", "asked"):
+            paths: list[str] = []
+            for part in parts:
+                runs = part.cutter.sure if kind == "sure" else part.cutter.asked
+                paths += runs.close()
+            with open(f"{self._work}.{kind}", "wb", 1 << 20) as file:
+                file.write(HEADER)
+                for lines in merged(paths):
+                    file.writelines(lines)
+            remove(paths)
+        return {
+            "server": self.rules.server,
+            "logs": [{"log": part.family.name, "formats": [f.name for f in part.family.forms],
+                      "files": part.report} for part in parts],
+            "reader": stream.reader_name(),
+            "reasons": dict(self.tally.reasons),
+            "statuses": {k.decode("ascii", "replace"): v for k, v in self.tally.statuses.items()},
+            "hosts": {k.decode("ascii", "replace"): v
+                      for k, v in self.tally.hosts.most_common(20)},
+            "visitors": self.tally.visitors(),
+            "tokens": self.tally.tokens,
+            "notes": self.notes,
+            **whole,
+        }  # fmt: skip
+
+    def _refuse_unread(self) -> None:
+        files = [file for part in self.parts for file in part.family.files]
+        trouble = [file.trouble for file in files if file.trouble]
+        low = float(self.rules.window.low)
+        for file in files:
+            if (file.trouble and file.mtime >= low) or file.inode == (0, 0):
+                raise MatopsError(
+                    f"a log that may hold part of the gap cannot be read: {file.trouble}",
+                    state="No gap file was written",
+                    next="make it readable, or name the right logs: access_logs in "
+                    "config/matops.yaml",
+                )
+        self.notes += trouble
+        if not any(part.family.forms for part in self.parts):
+            names = ", ".join(part.family.name for part in self.parts[:3])
+            raise MatopsError(
+                f"the format of {names} is not understood",
+                state="No gap file was written",
+                next="log in Apache's combined or nginx' combined format, or JSON; a custom "
+                "format is read from the server's own LogFormat or log_format",
+            )
+
+
+def without_doubles(parts: Sequence[Part], notes: list[str]) -> list[Part]:
+    """The parts but those that log the same requests as another one: a proxy in front on the
+    same machine, or two directives. Refused: only some of the requests are the same."""
+    kept = [part for part in parts if part.hits]
+    for one in list(kept):
+        for two in list(kept):
+            if one is two or one not in kept or two not in kept:
+                continue
+            alike = one.cutter.tally.alike(two.cutter.tally)
+            if alike >= SAME:
+                worse, better = sorted((one, two), key=_worth)
+                kept.remove(worse)
+                notes.append(
+                    f"{worse.family.name} has the same requests as {better.family.name}: it was "
+                    "left out (addresses, size)"
+                )
+            elif alike >= SOME:
+                raise Refused(
+                    f"{one.family.name} and {two.family.name} have some requests in common "
+                    f"({100 * alike:.0f} %): which of them are the same cannot be told",
+                    state="No gap file was written",
+                    next="name the log that has all of them: access_logs in config/matops.yaml",
+                )
+    return kept or list(parts)
+
+
+def _worth(part: Part) -> tuple[int, int, int]:
+    visitors = part.cutter.tally.visitors()
+    good = {"real": 3, "masked": 2, "one": 1}.get(visitors["verdict"], 0)
+    return good, visitors["distinct"], part.hits
+
+
+def wholeness(parts: Sequence[Part]) -> dict[str, Any]:
+    """Holes, and whether there are lines before and after the window. Times as epochs."""
+    seen = [part for part in parts if part.cutter.coverage.first is not None]
+    main = [part for part in seen if part.hits] or seen
+    found: list[dict[str, Any]] = []
+    for part in main:
+        found += [{"log": part.family.name, "from": a, "to": b}
+                  for a, b in part.cutter.coverage.holes()]  # fmt: skip
+    before = [p.cutter.coverage.before for p in main if p.cutter.coverage.before is not None]
+    after = [p.cutter.coverage.after for p in main if p.cutter.coverage.after is not None]
+    firsts = [p.cutter.coverage.first for p in main if p.cutter.coverage.first is not None]
+    lasts = [p.cutter.coverage.last for p in main if p.cutter.coverage.last is not None]
+    return {
+        "holes": found,
+        "line_before": max(before) if before else None,
+        "line_after": min(after) if after else None,
+        "first_line": min(firsts) if firsts else None,
+        "last_line": max(lasts) if lasts else None,
+        "lines": sum(part.cutter.coverage.lines for part in main),
+    }
+
+
+def _digest(head: bytes) -> str:
+    return hashlib.sha256(head).hexdigest()[:16] if head else ""
