@@ -18,6 +18,7 @@ from matops.matomo.schedules.words import Meaning, meaning, read_script, wanted
 CRON, SCRIPT, UNIT, SUPERVISOR, ODD = "cron", "script", "unit", "supervisor", "odd"
 _HOME_UNITS = "/home/*/.config/systemd/user/*.service", "/root/.config/systemd/user/*.service"
 _AT_JOBS = "/var/spool/cron/atjobs/*", "/var/spool/at/*"
+_RUNIT = "/etc/service/*/run", "/service/*/run", "/run/service/*/run", "/etc/services.d/*/run"
 
 
 @dataclass(frozen=True)
@@ -138,12 +139,14 @@ def _odd(docroot: str) -> Found:
             owner = path.split("/")[2] if path.startswith("/home/") else "root"
             why = f"systemctl --user stop {os.path.basename(path)}, as {owner}"
             yield _odd_one(path, text, owner, "a user's own systemd", seen, why)
-    for pattern in _AT_JOBS:
-        for path in sorted(glob.glob(pattern)):
-            text = read_script(path)
-            tail = "\n".join(text.splitlines()[-5:])
-            seen = meaning(tail, docroot) if tail else Meaning()
-            yield _odd_one(path, tail, "", "at", seen, "look with atq, remove it with atrm")
+    for patterns, when, why, lines in (
+        (_AT_JOBS, "at", "look with atq, remove it with atrm", -5),  # before: its environment
+        (_RUNIT, "runit or s6", "sv down, or s6-svc -d, with its folder", -100),
+    ):
+        for path in (p for pattern in patterns for p in sorted(glob.glob(pattern))):
+            text = "\n".join(read_script(path).splitlines()[lines:])
+            seen = meaning(text, docroot) if text else Meaning()
+            yield _odd_one(path, text, "", when, seen, why)
 
 
 def _odd_one(

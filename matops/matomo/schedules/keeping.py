@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from matops.errors import MatopsError
@@ -11,6 +11,8 @@ from matops.matomo.schedules import cron, scripts, supervisor, units
 from matops.matomo.schedules.entry import CRON, SCRIPT, SUPERVISOR, UNIT, Entry
 from matops.matomo.schedules.entry import find as _find
 from matops.matomo.schedules.ledger import Ledger, save
+
+_NO_TIMER = "whether it, or its timer, was running is not known: systemctl start it if need be"
 
 
 def find(docroot: str, what: Sequence[str], keep: str = "") -> dict[str, Any]:
@@ -137,8 +139,25 @@ def release(docroot: str, keep: str, who: str) -> dict[str, Any]:
             _drop_copy(ledger, entry)
         back.append(entry["shown"])
         ledger.drop(key)
+    left = {entry["where"] for entry in ledger.entries.values()}  # they have failed just now
+    for table, line in _marked(who):  # by no ledger: it was lost
+        if table.path in left:
+            continue
+        with open(table.path, "rb") as file:
+            cron.uncomment(table, who, cron.sha(cron.clean(file.read())))
+        tables.append(table)
+        back.append(f"{table.path} line {line.number}, found by its marker")
+    for name in set(units.marked(who)) - left:
+        notes += [f"{name}: {units.release(name, who, [], start=False) or _NO_TIMER}"]
+        back.append(f"{name}, found by its drop-in")
     cron.poke(tables)
     return {"back": back, "notes": notes, "failed": failed}
+
+
+def _marked(who: str) -> Iterator[tuple[cron.Table, cron.Line]]:
+    """Lines of cron that are still held."""
+    for table in cron.tables([]):
+        yield from ((table, line) for line in cron.lines(table, []) if line.held == who)
 
 
 def _release(entry: dict[str, Any], who: str) -> str:

@@ -53,7 +53,7 @@ def look(hidden: list[str]) -> list[Program]:
 
 def parse(path: str, text: str) -> list[Program]:
     """The programs of one file. Pure."""
-    reader = configparser.RawConfigParser(strict=False, inline_comment_prefixes=(" ;",))
+    reader = configparser.RawConfigParser(strict=False, inline_comment_prefixes=(";",))
     try:
         reader.read_string(text)
     except configparser.Error:

@@ -10,6 +10,7 @@ that is active is stopped, too, so that it does not fire in vain, and started ag
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import re
 import subprocess
@@ -24,7 +25,6 @@ _ASKED = (
     "UnitFileState,TriggeredBy,FragmentPath,DropInPaths,Environment"
 )
 _ARGV = re.compile(r"argv\[\]=(.*?) ; ignore_errors=")
-_USER_UNITS = ("/etc/systemd/user", "/home/*/.config/systemd/user", "/root/.config/systemd/user")
 
 
 @dataclass(frozen=True)
@@ -133,10 +133,10 @@ def hold(name: str, who: str, timers: list[str], *, stop: bool) -> None:
         systemctl("stop", name)
 
 
-def is_held(name: str, who: str) -> bool:
-    """Does systemd itself say so?"""
-    found = systemctl("show", name, "--property=DropInPaths", check=False)
-    return path(name, who) in found
+def marked(who: str) -> list[str]:
+    """Services with a drop-in of that holder."""
+    pattern = path("*", who)
+    return [os.path.basename(os.path.dirname(p))[:-2] for p in sorted(glob.glob(pattern))]
 
 
 def release(name: str, who: str, timers: list[str], *, start: bool) -> str:
