@@ -173,7 +173,7 @@ class InstallRelease(BuildRelease):
         self, site: Site, say: Say, *, may_reload: bool = True, confirm: Confirm = confirmed,
         **build: Any,
     ) -> None:  # fmt: skip
-        """``build``: as of ``BuildRelease``. ``confirm(question, word)``: asked before the switch."""
+        """``build``: as of ``BuildRelease``. ``confirm(question, word)``: asked first."""
         super().__init__(site, say, **build)
         self.may_reload, self._confirm = may_reload, confirm
         self._proof = self._away = ""

@@ -1,4 +1,4 @@
-"""``release.install`` and ``release.back``: the new release's files become live, or the old ones."""
+"""``release.build``, ``release.install``, ``release.back``: the new files, or the old ones."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ from typing import Any
 from matops.errors import Refused
 from matops.matomo.install import clone, whose
 from matops.matomo.install.place import BACK, BUILT, DONE, HALF, Place
-from matops.matomo.release import tree
 from matops.matomo.release.downloads import alone
 from matops.matomo.release.faults import told
 
@@ -46,7 +45,7 @@ def forth(*, docroot: str, folder: str, downloads: str) -> dict[str, Any]:
             added = [name for name in _waiting(target.incoming) if not os.path.lexists(top / name)]
             target.write("added.json", added)
             facts = target.note(state=HALF)
-        names = list(_waiting(target.incoming))
+        names = _in_order(target)
         if state != DONE:
             for name in names:
                 _bring(name, top, target)
@@ -57,6 +56,14 @@ def forth(*, docroot: str, folder: str, downloads: str) -> dict[str, Any]:
         os.sync()
         return {"written": len(names), "removed": target.facts()["removed"],
                 "old": str(target.tree)}  # fmt: skip
+
+
+def _in_order(target: Place) -> list[str]:
+    """What has yet to come: files without an older namesake first, for nothing loads them yet."""
+    added = set(target.load("added.json") or [])
+    names = list(_waiting(target.incoming))
+    early = [name for name in names if name in added and _rank(name) == 0]
+    return early + [name for name in names if name not in set(early)]
 
 
 def _waiting(top: Path) -> Iterator[str]:
@@ -167,10 +174,10 @@ def _return(top: Path, target: Place) -> list[str]:
             _folders(os.path.dirname(name), top, target.folder / "since")
             clone.copy(str(there), str(target.folder / "since" / name))
             late.append(f"{name} was changed since: that is kept in {target.folder}/since")
-    for name in kept:
-        _folders(os.path.dirname(name), target.tree, top)
-        # A copy: the kept tree stays whole until all is back.
-        clone.copy(str(target.tree / name), str(top / name))
+    # Just the other way round: the docroot passes through the same states as it came by.
+    stale = [name for name in kept if name not in new]
+    for name in stale + [name for name in reversed(kept) if name in new]:
+        _put_back(target.tree / name, top / name, name, target, top)
     added = [name for name in target.load("added.json") or [] if os.path.lexists(top / name)]
     for name in added:
         os.unlink(top / name)
@@ -178,10 +185,19 @@ def _return(top: Path, target: Place) -> list[str]:
     return late
 
 
+def _put_back(kept: Path, there: Path, name: str, target: Place, top: Path) -> None:
+    """The kept file under its name again, as the same file: the kept tree stays whole."""
+    if os.path.lexists(there) and os.path.samestat(kept.lstat(), there.lstat()):
+        return  # never replaced, or back already: a rename of one file to itself does nothing
+    _folders(os.path.dirname(name), target.tree, top)
+    fresh = f"{there}.matops-new"
+    try:
+        clone.remove(fresh)
+        os.link(kept, fresh, follow_symlinks=False)
+        os.replace(fresh, there)
+    except OSError:
+        clone.copy(str(kept), str(there))
+
+
 def _same(one: Path, other: Path) -> bool:
     return one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()
-
-
-def holds(folder: str) -> str:
-    """The version among the kept files."""
-    return tree.version_of(Place(folder).tree)
