@@ -7,7 +7,7 @@ from typing import Any
 
 from matops.errors import MatopsError
 from matops.matomo.site import Site
-from matops.runbook.archive_step import Window
+from matops.runbook.archive_step import WindowOf
 from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
 
 AGREES, BEHIND, DIFFERS, NONE = "agrees", "day not over", "differs", "no report"
@@ -33,22 +33,23 @@ class ArchiveCompare(Step):
     changes_data = False
     reads_only = True
 
-    def __init__(self, site: Site, say: Say, window: Window, sites: Sequence[int] = ()) -> None:
+    def __init__(self, site: Site, say: Say, window: WindowOf, sites: Sequence[int] = ()) -> None:
         super().__init__(site, say)
-        self.window, self.sites = window, tuple(sites)
+        self._window_of, self.sites = window, tuple(sites)
         self.rows: list[dict[str, Any]] = []
 
     def look(self) -> Look:
         """It reads only."""
-        return Look([Action("compare the reports with the log tables", self.window.shown)])
+        return Look([Action("compare the reports with the log tables", self._window_of().shown)])
 
     def act(self, action: Action) -> None:
         """Nothing: it reads only."""
 
     def verify(self) -> Evidence:
         """MatopsError where a day that is over differs."""
+        window = self._window_of()
         self.rows = self.site.ask(
-            "matomo.archive_days:compare", start=self.window.start, end=self.window.end,
+            "matomo.archive_days:compare", start=window.start, end=window.end,
             sites=list(self.sites), timeout=24 * 3600.0,
         )  # fmt: skip
         for row in self.rows:

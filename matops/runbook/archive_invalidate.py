@@ -8,18 +8,21 @@ queued is read back.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from matops.matomo import console
 from matops.matomo.site import Site
-from matops.runbook.archive_step import ArchiveStep, Voices, Window
+from matops.runbook.archive_step import ArchiveStep, Voices, Window, WindowOf, show_moment
 from matops.runbook.invalidations_rebuild import Call
 from matops.runbook.outage import Outage
 from matops.runbook.step import Action, Evidence, Look, Say
+from matops.units import utc_now
 
 _LIMIT = 24 * 3600.0  # seconds for one call: years of many sites and segments
 _MOST_SITES = 200
+NOTE = "archive.invalidated"
+"""Key in the outage's record; with sites, theirs behind it."""
 
 
 def calls(sites: dict[str, dict[str, Any]]) -> list[Call]:
@@ -48,11 +51,26 @@ class ArchiveInvalidate(ArchiveStep):
     title = "Queue the reports of the gap's days to be built anew"
 
     def __init__(
-        self, site: Site, say: Say, voices: Voices, window: Window, sites: Sequence[int] = ()
-    ) -> None:
+        self, site: Site, say: Say, voices: Voices, window: WindowOf, sites: Sequence[int] = (),
+        *, once: Callable[[], str] = lambda: "",
+    ) -> None:  # fmt: skip
+        """``once``: what the reports are built for; done once for each such word ('' = always)."""
         super().__init__(site, say, voices)
-        self.window, self.sites = window, tuple(sites)
+        self._window_of, self.sites, self._once = window, tuple(sites), once
+        self.window = Window(0, 0)
         self.seen: dict[str, Any] = {}
+
+    @property
+    def words(self) -> Sequence[str]:
+        """The same task for the host, as typed."""
+        found = [self.name, "--from", show_moment(self.window.start),
+                 "--to", show_moment(self.window.end)]  # fmt: skip
+        return found + (["--sites", ",".join(map(str, self.sites))] if self.sites else [])
+
+    @property
+    def _key(self) -> str:
+        """Of its note in the outage's record."""
+        return ".".join([NOTE, *map(str, self.sites)])
 
     def _ask(self) -> dict[str, Any]:
         found: dict[str, Any] = self.site.ask(
@@ -63,9 +81,13 @@ class ArchiveInvalidate(ArchiveStep):
 
     def look(self) -> Look:
         """Which sites have visits in which days, and which of these are queued already."""
+        self.window = self._window_of()
         attach = self.running()
         if attach:
             return Look(attach)
+        made = Outage(self.site).noted(self._key)
+        if made and self._once() and made["once"] == self._once():
+            return Look(because=f"done at {made['at']}, and nothing was recorded late since")
         self.seen = self._ask()
         found = calls(self.seen["sites"])
         notes = [f"the window: {self.window.shown}"]
@@ -112,10 +134,9 @@ class ArchiveInvalidate(ArchiveStep):
                 "are these days older than [Deletelogs] delete_logs_older_than? Then Matomo "
                 "rebuilds nothing for them",
             )
-        Outage(self.site).note(
-            "archive.invalidated",
-            {"from": self.window.start, "to": self.window.end, "sites": sorted(map(int, found))},
-        )
+        if Outage(self.site).read()["began"]:
+            at = utc_now().isoformat(timespec="seconds")
+            Outage(self.site).note(self._key, {"at": at, "once": self._once()})
         days = sum(one["queued"] for one in found.values())
         return Evidence(
             f"{days} days of {len(found) - len(missing)} sites wait to be built anew",

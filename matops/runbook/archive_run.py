@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,15 @@ class Asked:
         return found + ([f"--url={self.url}"] if self.url else [])
 
     @property
+    def task(self) -> list[str]:
+        """``archive.run`` as typed on the host."""
+        found = [ArchiveRun.name, "--archivers", str(self.archivers), "--requests",
+                 str(self.requests), "--stall", f"{self.stall}s"]  # fmt: skip
+        found += ["--sites", ",".join(map(str, self.sites))] if self.sites else []
+        found += ["--dates", f"{self.first},{self.last}"] if self.dated else []
+        return found + (["--url", self.url] if self.url else [])
+
+    @property
     def shown(self) -> str:
         """``all sites, all days``."""
         sites = shown(self.sites) if self.sites else "all sites"
@@ -73,11 +82,16 @@ class ArchiveRun(ArchiveStep):
     name = "archive.run"
     title = "Build the queued reports"
 
-    def __init__(self, site: Site, say: Say, voices: Voices, asked: Asked) -> None:
+    def __init__(self, site: Site, say: Say, voices: Voices, asked: Callable[[], Asked]) -> None:
         super().__init__(site, say, voices)
-        self.asked = asked
+        self._asked, self.asked = asked, Asked()
         self.attaches = (self.name, LABEL)
         self.mark: dict[str, int] = {}
+
+    @property
+    def words(self) -> Sequence[str]:
+        """The same task for the host, as typed."""
+        return self.asked.task
 
     def left(self, upto: Any = None) -> dict[str, int]:
         found: dict[str, int] = self.site.ask(
@@ -88,6 +102,7 @@ class ArchiveRun(ArchiveStep):
 
     def look(self) -> Look:
         """What waits. Refused: maintenance mode, rows that block, too many archivers."""
+        self.asked = self._asked()
         self.mark = self.left()
         attach = self.running()
         if attach:

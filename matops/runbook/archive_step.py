@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from matops.errors import MatopsError, UsageError
 from matops.host import jobs as host_jobs
@@ -33,11 +33,10 @@ class Window:
 
 @dataclass(frozen=True)
 class Voices:
-    """How a step tells. ``words``: the same task for the host, as typed."""
+    """How a step tells: progress, and the output of its job."""
 
     track: Track
     write: Say
-    words: Sequence[str] = field(default=())
 
 
 def parse_moment(text: str, flag: str) -> float:
@@ -81,8 +80,16 @@ def marked(site: Site) -> Window:
             f"no window: this outage has no mark {' and '.join(missing)}; name it with "
             "--from 2026-11-22T01:00:00Z --to 2026-11-22T05:00:00Z"
         )
+    off, on = notes[OFF]["at"], notes[ON]["at"]
     # The off mark's clock before the switch, the on mark's after it: never too small.
-    return Window(float(notes[OFF]["before"]), float(notes[ON]["after"]))
+    start, end = off["before"] or off["after"], on["after"] or on["before"]
+    if not start or not end:
+        raise UsageError("the marks of this outage are not complete: name --from and --to")
+    return Window(float(start), float(end))
+
+
+WindowOf = Callable[[], Window]
+"""The window as it is when a step's turn comes."""
 
 
 def parse_sites(text: str) -> tuple[int, ...]:
@@ -104,6 +111,11 @@ class ArchiveStep(Step):
         self.voices = voices
         self.attaches = (self.name,)
 
+    @property
+    def words(self) -> Sequence[str]:
+        """The same task for the host, as typed."""
+        raise NotImplementedError
+
     def running(self) -> list[Action]:
         """To attach to the job that is at it already. Refused where it does something else."""
         if self.site.host.is_local:
@@ -111,7 +123,7 @@ class ArchiveStep(Step):
         job = self.site.jobs.latest(self.name)
         if not job or job.state != host_jobs.RUNNING:
             return []
-        same_or_refuse(self.site, self.name, job, self.voices.words)
+        same_or_refuse(self.site, self.name, job, self.words)
         why = f"job {job.name} runs since {job.started}"
         return [Action("attach to the run that is at it already", why, job.name)]
 
@@ -123,7 +135,7 @@ class ArchiveStep(Step):
         attach = action.payload if isinstance(action.payload, str) else ""
         if attach or not self._sent:
             self._sent = True
-            run_there(self.site, self.name, self.voices.words, write=self.voices.write,
+            run_there(self.site, self.name, self.words, write=self.voices.write,
                       fence=self.fence, attach=attach, begin=self.still_ours)  # fmt: skip
 
     _sent = False

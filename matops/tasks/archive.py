@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, Callable
+from typing import Any
 
 from invoke import Collection
 
@@ -15,7 +15,7 @@ from matops.runbook import archive_run, archive_step
 from matops.runbook.archive_compare import ArchiveCompare
 from matops.runbook.archive_invalidate import ArchiveInvalidate
 from matops.runbook.archive_run import ArchiveRun
-from matops.runbook.archive_step import Voices, Window
+from matops.runbook.archive_step import Voices
 from matops.runbook.engine import run_steps
 from matops.runbook.purge_archives import PurgeArchives
 from matops.runbook.step import Step
@@ -82,8 +82,7 @@ def invalidate(
 
     def make(desk: Desk, site: Site) -> Sequence[Step]:
         window = typed or archive_step.marked(site)
-        words = invalidate_words(window, chosen)
-        return [ArchiveInvalidate(site, desk.say, voices(desk, words), window, chosen)]
+        return [ArchiveInvalidate(site, desk.say, voices(desk), lambda: window, chosen)]
 
     run_task(c, "archive.invalidate", make, dry_run=dry_run, json=json,
              take_over=take_over, local=local)  # fmt: skip
@@ -129,7 +128,7 @@ def run(
     run_task(
         c,
         "archive.run",
-        lambda desk, site: [ArchiveRun(site, desk.say, voices(desk, run_words(asked)), asked)],
+        lambda desk, site: [ArchiveRun(site, desk.say, voices(desk), lambda: asked)],
         dry_run=dry_run,
         json=json,
         take_over=take_over,
@@ -151,7 +150,8 @@ def compare(
     chosen, typed = archive_step.parse_sites(sites), _typed(from_, to)
     desk = Desk(c, json=json)
     site = desk.site()
-    step = ArchiveCompare(site, desk.say, typed or archive_step.marked(site), chosen)
+    window = typed or archive_step.marked(site)
+    step = ArchiveCompare(site, desk.say, lambda: window, chosen)
     with desk.run(site, "archive.compare", [step], dry_run=True, take_over=False) as work:
         outcomes = run_steps([step], work)
     if not json and step.rows:
@@ -166,26 +166,9 @@ def _row(row: dict[str, Any]) -> tuple[Any, ...]:
             row["verdict"] + state)  # fmt: skip
 
 
-def voices(desk: Desk, words: Sequence[str]) -> Voices:
-    """This desk's voices; ``words``: the same task for the host."""
-    track: Callable[..., Any] = functools.partial(Progress, say=desk.say)
-    return Voices(track, desk.write, words)
-
-
-def run_words(asked: archive_run.Asked) -> list[str]:
-    """``archive.run`` as typed on the host. Pure."""
-    found = ["archive.run", "--archivers", str(asked.archivers), "--requests", str(asked.requests),
-             "--stall", f"{asked.stall}s"]  # fmt: skip
-    found += ["--sites", ",".join(map(str, asked.sites))] if asked.sites else []
-    found += ["--dates", f"{asked.first},{asked.last}"] if asked.dated else []
-    return found + (["--url", asked.url] if asked.url else [])
-
-
-def invalidate_words(window: Window, sites: Sequence[int]) -> list[str]:
-    """``archive.invalidate`` as typed on the host. Pure."""
-    found = ["archive.invalidate", "--from", archive_step.show_moment(window.start),
-             "--to", archive_step.show_moment(window.end)]  # fmt: skip
-    return found + (["--sites", ",".join(map(str, sites))] if sites else [])
+def voices(desk: Desk) -> Voices:
+    """This desk's voices."""
+    return Voices(functools.partial(Progress, say=desk.say), desk.write)
 
 
 def _typed(begin: str, end: str) -> Any:
