@@ -42,6 +42,14 @@ def marker(site: Site) -> dict[str, Any]:
     return found
 
 
+def arrival(site: Site) -> dict[str, Any]:
+    """``tracker`` and ``marker`` in one round trip: ``{"tracker": …, "marker": …}``."""
+    settings = site.settings
+    found: dict[str, Any] = _there(site, "witness_there:arrival", url=settings.url,
+                                   access_logs=list(settings.access_logs))  # fmt: skip
+    return {**found, "tracker": _from_here(site, found["tracker"], "matomo.php")}
+
+
 def health(site: Site) -> Answers:
     """Health checks of load balancers: as seen in the logs, and what they are answered now."""
     settings = site.settings
@@ -84,6 +92,6 @@ def _from_here(site: Site, found: Answers, file: str) -> Answers:
 
 
 __all__ = [
-    "MAINTENANCE", "OFF", "RECORDING", "UI", "health", "marker", "reached", "shown", "tracker",
-    "ui",
+    "MAINTENANCE", "OFF", "RECORDING", "UI", "arrival", "health", "marker", "reached", "shown",
+    "tracker", "ui",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ from matops.matomo import witness_http as http
 
 Facts = dict[str, Any]
 
-APPEAR, OTHERS = 2.0, 0.3  # seconds: for the first line to appear; then for the others
+APPEAR, OTHERS = 2.0, 0.15  # seconds: for the first line to appear; then for the others
 _TAIL = 4 << 20  # bytes written since the marker was sent that are searched, at most
 
 HEALTH = re.compile(

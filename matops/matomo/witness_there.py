@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import glob
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,16 +13,28 @@ from matops.matomo import witness_logs as logs
 _SHOWN = ("url", "where", "public", "status", "error", "kind", "location")
 
 
+def _targets(docroot: str, url: str) -> list[http.Target]:
+    """With one name; with all where some have a configuration of their own (Config.php)."""
+    found = http.targets(url, logs.config_text(docroot))
+    base = glob.escape(docroot)
+    own = glob.glob(f"{base}/config/*.config.ini.php") + glob.glob(
+        f"{base}/misc/user/*/config.ini.php"
+    )
+    if any(os.path.basename(path) != "common.config.ini.php" for path in own):
+        return found
+    return [each for each in found if each["name"] == found[0]["name"]]
+
+
 def ui(docroot: str, url: str) -> list[dict[str, Any]]:
     """Each answer of index.php: ``{url, where, public, status, error, kind, location}``."""
     page = http.page_text(docroot)
-    found = http.ask_all(http.targets(url, logs.config_text(docroot)), "index.php")
+    found = http.ask_all(_targets(docroot, url), "index.php")
     return [_shown({**answer, "kind": http.ui_kind(answer, page)}) for answer in found]
 
 
 def tracker(docroot: str, url: str) -> list[dict[str, Any]]:
     """Each answer of a bare matomo.php, as ``ui``."""
-    found = http.ask_all(http.targets(url, logs.config_text(docroot)), "matomo.php")
+    found = http.ask_all(_targets(docroot, url), "matomo.php")
     return [_shown({**answer, "kind": http.tracker_kind(answer)}) for answer in found]
 
 
@@ -37,14 +50,10 @@ def page(docroot: str) -> str:
     return http.page_text(docroot)
 
 
-def both(docroot: str, url: str) -> dict[str, Any]:
-    """``{"ui": …, "tracker": …, "clock": this server's, seconds since 1970, "page": …}``."""
-    return {
-        "ui": ui(docroot, url),
-        "tracker": tracker(docroot, url),
-        "page": page(docroot),
-        "clock": time.time(),
-    }
+def arrival(docroot: str, url: str, access_logs: Sequence[str]) -> dict[str, Any]:
+    """``{"tracker": …, "marker": …}``, the markers sent last."""
+    answers = tracker(docroot, url)
+    return {"tracker": answers, "marker": logs.mark(docroot, url, access_logs)}
 
 
 def health(docroot: str, access_logs: Sequence[str], asked: Sequence[str]) -> list[dict[str, Any]]:

@@ -42,7 +42,8 @@ class Arrival:
 
 def look(site: Site) -> Arrival:
     """Asks the tracker and sends markers; under two seconds where all is well."""
-    return Arrival(witness.tracker(site), witness.marker(site))
+    found = witness.arrival(site)
+    return Arrival(found["tracker"], found["marker"])
 
 
 def lost(before: Arrival, after: Arrival, same_kind: bool = True) -> str:

@@ -76,6 +76,7 @@ class MaintenanceOn(Maintenance):
         super().__init__(site, say, public=public)
         self._despite = despite_health_check
         self._answers: witness.Answers = []
+        self._checks: witness.Answers = []
         self._arrival: Optional[arrival.Arrival] = None
 
     def look(self) -> Look:
@@ -109,7 +110,8 @@ class MaintenanceOn(Maintenance):
             self.site.config.get("General", {}).get("multi_server_environment")
         )
         notes = []
-        for check in witness.health(self.site):
+        self._checks = witness.health(self.site)
+        for check in self._checks:
             what = f"{check['agent'] or 'a load balancer'} asks {check['method']} {check['path']}"
             if not would_close(check, several):
                 notes.append(f"health check: {what}, answered {check['now'] or 'nothing'} now")
@@ -131,11 +133,11 @@ class MaintenanceOn(Maintenance):
         if action.payload == NOTE:
             self.outage.remember(self.KEY, {"on": True, **(self.in_file() or {"raw": None})})
             return
-        before, health = arrival.look(self.site), witness.health(self.site)
+        before = arrival.look(self.site)
         found = self.outage.remember(self.KEY, {"on": False, **(self.in_file() or {"raw": None})})
         self.first_put("1")
         try:
-            why = self._trouble(before, health)
+            why = self._trouble(before)
         except MatopsError as error:
             why = f"what the server answers after the switch could not be seen ({error.what})"
         if why:
@@ -143,7 +145,7 @@ class MaintenanceOn(Maintenance):
             self.outage.forget(self.KEY)
             raise self.took_back(why)
 
-    def _trouble(self, before: arrival.Arrival, health: Sequence[dict[str, Any]]) -> str:
+    def _trouble(self, before: arrival.Arrival) -> str:
         """What the switch broke; '' where nothing. Sets what ``verify`` tells."""
         seen, self._answers = self._answers, self.wait_for(self._answers, closed=True)
         if any(map(_is_matomo, seen)):
@@ -153,9 +155,9 @@ class MaintenanceOn(Maintenance):
         self._arrival = arrival.look(self.site)
         if why := arrival.lost(before, self._arrival):
             return why
-        if self._despite:
+        if self._despite or not self._checks:
             return ""
-        was = {(check["method"], check["path"]): check["now"] for check in health}
+        was = {(check["method"], check["path"]): check["now"] for check in self._checks}
         for check in witness.health(self.site):
             then = was.get((check["method"], check["path"]), 0)
             if 200 <= then < 400 and not 200 <= check["now"] < 400:
