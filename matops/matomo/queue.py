@@ -14,11 +14,17 @@ from typing import Any, Optional
 
 from matops.errors import MatopsError
 from matops.matomo import queue_contents, queue_space
+from matops.matomo.database import Database
 from matops.matomo.queue_contents import SAMPLE, Sample
 from matops.matomo.queue_setup import Setup, why_none
 from matops.matomo.queue_setup import look as look_at_setup
 from matops.matomo.queue_store import Store, opened
 
+_MEETING = (
+    "several workers and innodb_snapshot_isolation = ON: workers that meet record hits twice "
+    "(matomo-org/plugin-QueuedTracking issue 331); SET GLOBAL innodb_snapshot_isolation = OFF, or "
+    "numQueueWorkers = 1"
+)
 COUNT_ALL = 5000
 """Sets that are all read to count their hits exactly; of more, the ends are taken for the rest."""
 _USUAL = 2048  # bytes of a waiting request where none is there to be measured (runbook.checks)
@@ -40,6 +46,9 @@ def status(docroot: str) -> dict[str, Any]:
     with opened(setup, docroot) as store:
         found.update(_read(setup, store))
         found["space"] = asdict(queue_space.look(setup, store, docroot))
+    found["aborts"] = aborts(docroot)
+    if found["aborts"] and setup.workers > 1:
+        found["space"]["warnings"].append(_MEETING)
     return found
 
 
@@ -109,8 +118,8 @@ def _requests(store: Store, lists: dict[int, int], tail: Sample) -> tuple[int, b
 
 def depth(docroot: str) -> dict[str, Any]:
     """Only what a loop needs: ``{"lists", "sets", "exact", "locks", "workers", "batch",
-    "recording", "enabled", "oldest", "heads": digests of the oldest sets}``. MatopsError,
-    DatabaseError."""
+    "recording", "enabled", "in_request", "oldest", "heads": digests of the oldest sets}``.
+    MatopsError, DatabaseError."""
     setup = look_at_setup(docroot)
     with opened(setup, docroot) as store:
         lists = store.lengths()
@@ -127,6 +136,7 @@ def depth(docroot: str) -> dict[str, Any]:
             "batch": setup.batch,
             "recording": setup.recording,
             "enabled": setup.enabled,
+            "in_request": setup.in_request,
             "oldest": max(ages, default=0.0),
             "heads": _named({n: _digest(head[0].text) for n, head in heads.items() if head}),
         }
@@ -147,6 +157,21 @@ def first_of(docroot: str, number: int) -> str:
     with opened(setup, docroot) as store:
         found = store.head(number, 1)
         return queue_contents.describe(found[0]) if found else ""
+
+
+def aborts(docroot: str) -> bool:
+    """True where the server ends a transaction that writes what another one wrote meanwhile.
+
+    MariaDB 11.6.2 and later (innodb_snapshot_isolation, with REPEATABLE READ): two workers at
+    once, or a worker beside direct tracking, meet error 1020 all the time. The plugin then goes
+    on outside of any transaction, keeps the batch, and records parts of it twice (measured;
+    matomo-org/plugin-QueuedTracking issue 331). Single sets are not hurt: they begin anew whole.
+    """
+    with Database(docroot, timeout=30) as db:
+        rows = db.session.rows("queue_isolation")
+    known = {str(row["Variable_name"]): str(row["Value"]).upper() for row in rows}
+    level = known.get("transaction_isolation") or known.get("tx_isolation", "")
+    return known.get("innodb_snapshot_isolation") == "ON" and level == "REPEATABLE-READ"
 
 
 def look(docroot: str) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def end(docroot: str, patience: float = 120.0) -> dict[str, Any]:
     """Waits for those that end by themselves, ends the others.
 
     ``{"ended": [how, a line each], "endless": [what was run, of those that would have gone on],
-    "again": what has started workers anew}``. MatopsError where one does not go. A pass that takes longer than ``patience`` seconds is ended, too.
+    "again": what has started workers anew}``. MatopsError where one does not go. A pass that takes
+    longer than ``patience`` seconds is ended, too.
     """
     until = time.monotonic() + patience
     ended: list[str] = []

@@ -71,7 +71,8 @@ class Progress:
 class Drain:
     """One run. ``below``: stop when no more sets than that wait (0 = none at all).
 
-    ``parallel``: workers at once; 0 = one for each list, at most one for each processor.
+    ``parallel``: workers at once; 0 = one for each list, at most one for each processor; just
+    one on a server that aborts transactions which meet (``queue.aborts``).
     """
 
     def __init__(
@@ -91,10 +92,16 @@ class Drain:
         self._why: dict[int, str] = {}
         self._zero = 0
         self._best = (0, time.monotonic())
+        self._aborts = False
 
     def run(self) -> str:
         """Until it is done; what was reached, in words. Refused (tracking is off), MatopsError:
         a list that does not move, a backend that is not reached."""
+        self._aborts = here(self._site, "aborts")
+        if self._aborts and self._parallel != 1:
+            how = "single request sets" if self._parallel else "one worker at a time"
+            self._say(f"  the server has innodb_snapshot_isolation: {how}, lest workers that meet "
+                      "record hits twice")  # fmt: skip
         with concurrent.futures.ThreadPoolExecutor(64) as pool:
             try:
                 while True:
@@ -119,15 +126,15 @@ class Drain:
         return found
 
     def _done(self, found: dict[str, Any]) -> str:
-        here = sum(n for number, n in found["lists"].items() if int(number) < found["workers"])
-        self._zero = self._zero + 1 if here == 0 else 0
-        if self._below and here <= self._below:
-            return f"{here} request sets wait, {self._below} were asked for"
+        left = sum(n for number, n in found["lists"].items() if int(number) < found["workers"])
+        self._zero = self._zero + 1 if left == 0 else 0
+        if self._below and left <= self._below:
+            return f"{left} request sets wait, {self._below} were asked for"
         if self._zero and (found["enabled"] or self._zero > 1):
             # Off, a request in flight may still bring one: so it is looked at twice.
             return "the queue is empty"
-        if found["enabled"] and here and not self._below and found["oldest"] < FRESH:
-            return f"nothing older than {FRESH:.0f} s waits; {here} request sets came in since"
+        if found["enabled"] and left and not self._below and found["oldest"] < FRESH:
+            return f"nothing older than {FRESH:.0f} s waits; {left} request sets came in since"
         return ""
 
     def _tell(self, found: dict[str, Any]) -> None:
@@ -154,6 +161,8 @@ class Drain:
 
     def _start(self, pool: concurrent.futures.Executor, found: dict[str, Any]) -> None:
         most = self._parallel or max(min(found["workers"], os.cpu_count() or 1), 1)
+        if self._aborts and not self._parallel:
+            most = 1
         waiting = sorted(found["lists"].items(), key=lambda item: -item[1])
         for name, length in waiting:
             number = int(name)
@@ -167,17 +176,23 @@ class Drain:
     def _words(self, found: dict[str, Any], number: int, length: int) -> list[str]:
         head = found["heads"].get(str(number), "")
         before, tries = self._tries.get(number, ("", 0))
-        tries = tries + 1 if head == before else 0
+        tries = tries + 1 if head == before and not _met(self._why.get(number, "")) else 0
         if tries >= _TRIES:
             self._stuck(number)
         self._tries[number] = (head, tries)
         words = ["queuedtracking:process"]
         if found["workers"] > 1:
             words.append(f"--queue-id={number}")
-        size = 1 if tries else min(length, found["batch"])
+        size = 1 if tries or self._careful(found) else min(length, found["batch"])
         if size < found["batch"]:
             words.append(f"--force-num-requests-process-at-once={size}")
         return words
+
+    def _careful(self, found: dict[str, Any]) -> bool:
+        """One set to a transaction where another one may meet it, and the server aborts it then:
+        a set begins anew whole, a batch does not."""
+        others = found["in_request"] and found["workers"] > 1
+        return self._aborts and (self._parallel > 1 or not found["enabled"] or others)
 
     def _pass(self, words: list[str]) -> str:
         """One pass of one worker; '' or what it complained of."""
@@ -187,7 +202,9 @@ class Drain:
             return error.line()
         found = re.search(r"\((\d+) requests? in", result.text)
         self.progress.requests += int(found[1]) if found else 0
-        return "" if verdict.status == console.OK else verdict.why
+        if verdict.status == console.OK:
+            return ""
+        return complaint(result.text + result.err.decode(errors="replace")) or verdict.why
 
     def _wait(self) -> None:
         concurrent.futures.wait(
@@ -197,7 +214,7 @@ class Drain:
             time.sleep(_LOOK)
         for number, future in list(self._running.items()):
             if future.done():
-                self._why[number] = future.result() or self._why.get(number, "")
+                self._why[number] = future.result()
                 del self._running[number]
 
     def _stuck(self, number: int) -> None:
@@ -215,12 +232,35 @@ class Drain:
         )  # fmt: skip
 
 
-def depth(site: Site) -> dict[str, Any]:
-    """``matomo.queue.depth``: in this very process where we may read what the web user may."""
+def here(site: Site, function: str) -> Any:
+    """``matomo.queue.<function>``: in this very process where we may read what the web user may."""
     if site.host.is_local and os.geteuid() == 0:
-        return queue.depth(site.docroot)
-    found: dict[str, Any] = site.ask("matomo.queue:depth")
+        return getattr(queue, function)(site.docroot)
+    return site.ask(f"matomo.queue:{function}")
+
+
+def depth(site: Site) -> dict[str, Any]:
+    """``matomo.queue.depth``."""
+    found: dict[str, Any] = here(site, "depth")
     return found
+
+
+def complaint(output: str) -> str:
+    """What Symfony says of an exception, without its frame and the command's usage. Pure."""
+    found = re.search(r"(?m)^In (\S+) line (\d+):\s*$", output)
+    if not found:
+        return ""
+    lines: list[str] = []
+    for line in output[found.end() :].splitlines():
+        if lines and not line.strip():
+            break
+        lines += [line.strip()] if line.strip() else []
+    return f"{' '.join(lines)[:300]} ({found[1]} line {found[2]})"
+
+
+def _met(why: str) -> bool:
+    """It met another transaction, and begins anew: that is no standing still. Pure."""
+    return bool(re.search(r"no active transaction|\b(?:1020|1205|1213)\b", why))
 
 
 def refuse_unless_recording(found: dict[str, Any], host: str) -> Optional[str]:
