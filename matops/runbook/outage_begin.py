@@ -61,9 +61,8 @@ class OutageBegin(Step):
         if self._wants_watcher(notes) and not watcher(self.site):
             actions.append(Action("start the watcher, a job on this host", "it tells when the "
                                   "deadline or the queue's end comes near", WATCH))  # fmt: skip
-        mode = self._decision.notes if self._decision else ()
         if actions:
-            return Look(actions, notes=[f"note: {line}" for line in mode])
+            return Look(actions)
         return Look(because=f"the record is open: {self._outage.path}")
 
     def _wants_watcher(self, notes: dict[str, Any]) -> bool:
