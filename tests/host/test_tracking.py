@@ -39,11 +39,12 @@ def hit(sandbox: Sandbox, name: str) -> str:
     """One page view of a new visitor; its status."""
     visitor = name.encode().hex()[:16].ljust(16, "0")
     url = (
-        f"http://127.0.0.1/matomo.php?idsite=1&rec=1&_id={visitor}&cid={visitor}&action_name={name}"
+        f"http://127.0.0.1/matomo.php?idsite=1&rec=1&_id={visitor}&cid={visitor}"
+        f"&action_name={name}&url=http%3A%2F%2Fx%2F{name}"
     )
     agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
-    return shell(sandbox, f"curl -s -o /dev/null -w '%{{http_code}}' -A '{agent}' "
-                 f"-H 'Host: analytics.example.org' '{url}&url=http%3A%2F%2Fx%2F{name}'")  # fmt: skip
+    ask = f"curl -s -o /dev/null -w '%{{http_code}}' -A '{agent}' -H 'Host: analytics.example.org'"
+    return shell(sandbox, f"{ask} '{url}'")
 
 
 def test_off_and_on_as_typed_mark_both_edges(
