@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -20,11 +21,10 @@ WHAT = (ARCHIVE, TASKS, CONSOLE)
 WHO = "archiver"
 KEY = "schedules"
 """Of the outage's record."""
-MINUTE = -1.0
-"""``settle``: until cron's next minute has begun."""
 GRACE = 30.0
 """Seconds between TERM and KILL."""
 _POLL = 2.0
+_MINUTE = 60.0
 _TELL = 60.0
 
 
@@ -44,7 +44,7 @@ class ArchiverStop(Step):
 
     ``wait``: seconds for running ones to end; ``stop_running``: end them then. ``listed``: the
     names (uname) of all hosts that are dealt with. ``accept``: go on although something cannot be
-    held. ``settle``: seconds to watch that nothing is started (MINUTE).
+    held.
     """
 
     name = "archiver.stop"
@@ -52,14 +52,13 @@ class ArchiverStop(Step):
 
     def __init__(
         self, site: Site, say: Say, *, wait: float = 7200, stop_running: bool = False,
-        accept: bool = False, listed: Sequence[str] = (), settle: float = MINUTE,
-        grace: float = GRACE,
+        accept: bool = False, listed: Sequence[str] = (), grace: float = GRACE,
     ) -> None:  # fmt: skip
         super().__init__(site, say)
         self._wait, self._stop, self._accept = wait, stop_running, accept
-        self._listed, self._settle, self._grace = tuple(listed), settle, grace
-        self._began = 0.0
-        self._changed = False
+        self._listed, self._grace = tuple(listed), grace
+        self.edits_cron = False
+        """True once it is known that lines of cron are to be held: ``archiver.watch`` looks."""
         self._ended: list[str] = []
         self._running: list[str] = []
 
@@ -68,6 +67,7 @@ class ArchiverStop(Step):
         found, work = find(self.site), self._work()
         self._refuse_unheld(found, work)
         loose = [e for e in words.loose(found) if not e["why_not"]]
+        self.edits_cron = self.edits_cron or any(e["place"] == "cron" for e in loose)
         self._running = lines = words.running(work)
         actions = [Action(f"hold {e['shown']}", "nothing may start it; archiver.start puts it back",
                           "hold") for e in loose]  # fmt: skip
@@ -75,6 +75,7 @@ class ArchiverStop(Step):
             how = "end" if self._stop else "wait for the end of"
             actions += [Action(f"{how} {line}", self._why_running(), "end") for line in lines]
         held = [e for e in found["entries"] if e["held"]]
+        self.edits_cron = self.edits_cron or (bool(held) and self._held_just_now())
         notes = [*words.doubtful(found), *self._notes(work)]
         if not actions:
             what = f"{words.count(len(held), 'schedule')} held" if held else "no schedule is there"
@@ -94,6 +95,12 @@ class ArchiverStop(Step):
             seen.add(action.payload)
             out.append(action if first else Action(action.what, action.why))
         return out
+
+    def _held_just_now(self) -> bool:
+        """By a run that was cut off before it could watch cron's next minute."""
+        since = str(ask(self.site, "schedules:held", keep=keep(self.site), who=WHO)["since"])
+        now = float(ask(self.site, "archiver_work:clock"))
+        return bool(since) and now - dt.datetime.fromisoformat(since).timestamp() < _MINUTE
 
     def _why_running(self) -> str:
         first = f"for up to {self._wait:.0f} s, then " if self._wait and self._stop else ""
@@ -134,10 +141,8 @@ class ArchiverStop(Step):
 
     def _hold(self) -> None:
         Outage(self.site).remember(KEY, {"who": WHO, "keep": keep(self.site)})
-        self._began = time.monotonic()
         done = ask(self.site, "schedules:hold", what=WHAT, keep=keep(self.site), who=WHO,
                    stop=self._stop)  # fmt: skip
-        self._changed = bool(done["cron"])
         if done["failed"]:
             lines = [f"{one['where']}: {one['why']}" for one in done["failed"]]
             raise MatopsError(
@@ -166,7 +171,7 @@ class ArchiverStop(Step):
 
     def _wait_for(self, seconds: float) -> bool:
         """True once nothing archives; tells what is waited for, every minute."""
-        until, told = time.monotonic() + seconds, 0.0
+        until, told, pause = time.monotonic() + seconds, 0.0, 0.25
         while True:
             lines = words.running(self._work())
             left = until - time.monotonic()
@@ -175,7 +180,8 @@ class ArchiverStop(Step):
             if time.monotonic() - told >= _TELL:
                 told = time.monotonic()
                 self.say(f"  waiting (at most {left / 60:.0f} min more): {words.some(lines)}")
-            time.sleep(min(_POLL, max(left, 0.1)))
+            time.sleep(min(pause, max(left, 0.1)))
+            pause = min(2 * pause, _POLL)
             self.still_ours()
 
     def _still(self, lines: Sequence[str]) -> MatopsError:
@@ -198,7 +204,6 @@ class ArchiverStop(Step):
         left = [e["shown"] for e in words.loose(found) if not e["why_not"]]
         if left:
             raise MatopsError(f"not held: {words.some(left)}", next=f"run {self.name} again")
-        watched = self._watch()
         lines = words.running(self._work())
         if lines:
             raise MatopsError(
@@ -208,25 +213,10 @@ class ArchiverStop(Step):
                 next="find what started it (the line says by whom), then run this again",
             )
         held = [e["shown"] for e in found["entries"] if e["held"]]
-        line = f"{words.count(len(held), 'schedule')} held, nothing archives{watched}"
+        line = f"{words.count(len(held), 'schedule')} held, nothing archives"
         if self._ended:
             line += f"; ended: {words.some(self._ended)}"
         return Evidence(line, {"held": held, "ended": self._ended})
-
-    def _watch(self) -> str:
-        if not self._changed or not self._settle:
-            return ""
-        now = float(ask(self.site, "archiver_work:clock"))
-        seconds = 62 - now % 60 if self._settle < 0 else self._settle
-        self.say(f"  watching for {seconds:.0f} s that nothing is started")
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            time.sleep(min(5.0, max(until - time.monotonic(), 0.1)))
-            self.still_ours()
-            if ask(self.site, "archiver_work:processes"):
-                return ""  # what it is, verify tells
-        minute = " when cron's next minute came" if self._settle < 0 else ""
-        return f", nor was anything started{minute}"
 
 
 class ArchiverRows(Reset):

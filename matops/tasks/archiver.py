@@ -10,7 +10,8 @@ from matops.errors import Refused
 from matops.matomo.site import Site
 from matops.runbook import archiver_words as words
 from matops.runbook.archiver_start import ArchiverStart
-from matops.runbook.archiver_stop import GRACE, MINUTE, ArchiverRows, ArchiverStop, find
+from matops.runbook.archiver_stop import GRACE, ArchiverRows, ArchiverStop, find
+from matops.runbook.archiver_watch import MINUTE, ArchiverWatch
 from matops.runbook.engine import run_steps
 from matops.runbook.invalidations_step import ask
 from matops.runbook.step import Step
@@ -36,12 +37,13 @@ def stop_steps(
     watch = parse_duration(settle, "--settle") if settle else MINUTE
     patience = parse_duration(grace, "--grace") if grace else GRACE
     listed = [hostname(one) for one in sites]
-    steps: list[Step] = [
+    stops = [
         ArchiverStop(one, desk.say, wait=seconds, stop_running=stop_running, accept=accept,
-                     listed=listed, settle=watch, grace=patience)
+                     listed=listed, grace=patience)
         for one in sites
     ]  # fmt: skip
-    return [*steps, ArchiverRows(sites[0], desk.say, desk.write, listed)]
+    return [*stops, ArchiverWatch(sites[0], desk.say, stops, watch),
+            ArchiverRows(sites[0], desk.say, desk.write, listed)]  # fmt: skip
 
 
 @operation(

@@ -6,7 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import Fab, one_line
+from matops.errors import MatopsError, Refused
+from matops.runbook.archiver_start import ArchiverStart
+from matops.runbook.archiver_stop import ArchiverStop
+from matops.runbook.outage import Outage
+from matops.runbook.step import Step
+from tests.conftest import Fab, SiteFactory, one_line
 from tests.sandbox import Sandbox
 
 QUEUE = "matomo.matomo_archive_invalidations"
@@ -19,19 +24,30 @@ CRON = "/etc/cron.d/matomo"
 
 
 @pytest.fixture
-def quiet(sandbox: Sandbox, fab: Fab) -> Iterator[Sandbox]:
+def quiet(sandbox: Sandbox, site_factory: SiteFactory) -> Iterator[Sandbox]:
     """No row in progress and nothing held, before and after."""
     sandbox.sql(f"delete from {QUEUE}")
-    before = sandbox.exec("sh", "-c", f"stat -c '%a %U %y' {CRON}; cat {CRON}").stdout
+    before = table(sandbox)
     yield sandbox
     sandbox.exec("sh", "-c", "pkill -KILL -f 'night.sh|core:archive|CoreAdminHome.archiveReports';"
                  "rm -f /opt/night.sh", check=False)  # fmt: skip
     sandbox.sql(f"delete from {QUEUE}")
-    assert fab("archiver.start").code == 0
-    after = sandbox.exec("sh", "-c", f"stat -c '%a %U %y' {CRON}; cat {CRON}").stdout
-    assert after == before
-    assert sandbox.exec("sh", "-c", "cat /var/lib/matops/*/outage.json").stdout.count(
-        "schedules") == 0  # fmt: skip
+    site = site_factory()
+    do(ArchiverStart(site, print))
+    assert table(sandbox) == before
+    assert Outage(site).found("schedules") is None
+
+
+def table(sandbox: Sandbox) -> str:
+    """The archiver's cron file: content, mode, owner, time."""
+    return str(sandbox.exec("sh", "-c", f"stat -c '%a %U %y' {CRON}; cat {CRON}").stdout)
+
+
+def do(step: Step) -> None:
+    """As the engine would."""
+    for action in step.look().actions:
+        step.act(action)
+    step.verify()
 
 
 def begin(sandbox: Sandbox) -> int:
@@ -53,38 +69,37 @@ def in_progress(sandbox: Sandbox, host: str, pid: int) -> None:
     )
 
 
-def test_a_running_archiver_is_waited_for_or_ended(fab: Fab, quiet: Sandbox) -> None:
+def test_a_running_archiver_is_waited_for_or_ended(
+    fab: Fab, quiet: Sandbox, site_factory: SiteFactory
+) -> None:
     pid = begin(quiet)
     in_progress(quiet, quiet.exec("hostname").stdout.strip(), pid)
-    dry = fab("archiver.stop", "--stop-running", "--dry-run")
-    assert dry.code == 0 and f"would end core:archive: process {pid} of www-data" in dry.out, (
-        dry.all
-    )
-    waited = fab("archiver.stop", "--wait", "1s")
-    assert waited.code == 1 and f"still runs: script around it: process {pid - 1}" in waited.err, (
-        waited.all
-    )
-    assert "stay held" in waited.err
-    assert "#matops-hold archiver" in quiet.exec("cat", CRON).stdout
+    with pytest.raises(MatopsError, match="still runs: script around it: process") as error:
+        do(ArchiverStop(site_factory(), print, wait=0.5))
+    assert f"core:archive: process {pid} of www-data" in error.value.what
+    assert "stay held" in error.value.state and "#matops-hold archiver" in table(quiet)
     asked = fab("archiver.stop", "--stop-running")
     assert asked.code == 3 and "was not confirmed" in one_line(asked)
-    ended = fab("archiver.stop", "--stop-running", "--grace", "1s", "--yes")
+    ended = fab("archiver.stop", "--stop-running", "--grace", "1s", *QUICK, "--yes")
     assert ended.code == 0, ended.all
-    assert f"core:archive {pid} of www-data, started not known: KILL" in ended.out
-    assert "night.sh: TERM" in ended.out or "script around it" in ended.out
+    assert f"ended core:archive {pid} of www-data, started not known: KILL" in ended.out
+    assert "ended script around it" in ended.out
     assert quiet.exec("pgrep", "-f", "core:archive", check=False).stdout == ""
     assert quiet.sql(f"select status, process_id from {QUEUE}") == [["0", "NULL"]]
-    again = fab("archiver.stop")
-    assert again.code == 0 and "already done" in again.out, again.all
 
 
-def test_another_hosts_archiver_is_named(fab: Fab, quiet: Sandbox) -> None:
+def test_another_hosts_archiver_is_named(
+    fab: Fab, quiet: Sandbox, site_factory: SiteFactory
+) -> None:
     in_progress(quiet, "pod-7f", 12)
-    ran = fab("archiver.stop", *QUICK)
-    assert ran.code == 3 and "process 12 on pod-7f, which is not listed" in one_line(ran)
-    assert "matops-hold" not in quiet.exec("cat", CRON).stdout
-    taken = fab("archiver.stop", *QUICK, "--accept-unheld")
+    with pytest.raises(Refused, match="process 12 on pod-7f, which is not listed"):
+        do(ArchiverStop(site_factory(), print))
+    assert "matops-hold" not in table(quiet)
+    taken = fab("archiver.stop", "--settle", "1s", "--accept-unheld")
     assert taken.code == 0 and "accepted: 1 rows in progress" in taken.out, taken.all
+    assert "nothing was started" in taken.out
     assert quiet.sql(f"select status from {QUEUE}") == [["1"]]  # nobody's to say that it is dead
     shown = fab("archiver.status")
     assert "held (archiver)" in shown.out and "not listed" in shown.out
+    back = fab("archiver.start")
+    assert back.code == 0 and "1 schedule put back, to the byte" in back.out, back.all
