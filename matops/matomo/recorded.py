@@ -38,6 +38,8 @@ from matops.matomo.tracked_hit import (
 BEFORE, AFTER = 2.0, 10.0
 """Seconds around a log's stamp: it is the request's start, clocks differ, PHP may wait."""
 
+_NEAR = 5.0  # seconds between two spans that are asked about together
+
 Row = dict[str, Any]
 
 
@@ -164,11 +166,11 @@ def _span(hit: Hit, wanted: Expected) -> tuple[float, float]:
 
 
 def _groups(asked: list[_Asked]) -> Iterator[list[_Asked]]:
-    """Hits whose spans touch, together: each group is one range of the index."""
+    """Hits whose spans (nearly) touch, together: each group is one range of the index."""
     group: list[_Asked] = []
     end = 0.0
     for one in sorted(asked, key=lambda item: item.first):
-        if group and one.first > end:
+        if group and one.first > end + _NEAR:
             yield group
             group = []
         group.append(one)

@@ -44,7 +44,7 @@ def look_through(run: Run, recorder: Recorder) -> None:
     """Settles each doubtful batch. Raises what a worker raises; stops where it is asked to."""
     if not run.ledger.doubtful:
         return
-    worker = Worker(run, 0)
+    worker = Worker(run)
     try:
         for sending in list(run.ledger.doubtful):
             items = of(run.path, run.rules, sending)

@@ -36,11 +36,12 @@ class Batch:
         """Where the last hit's line ends: then the lane is settled up to there."""
         return self.items[-1].end
 
-    def halves(self) -> tuple[Batch, Batch]:
-        """The two halves, in order."""
-        middle = len(self.items) // 2
-        first, second = self.items[:middle], self.items[middle:]
-        return Batch(self.lane, self.of, first), Batch(self.lane, self.of, second)
+    def parts(self, failed_at: int) -> list[Batch]:
+        """Smaller ones, in order: around the hit that it failed at, or its halves (-1)."""
+        cuts = [failed_at, failed_at + 1] if 0 <= failed_at < len(self.items) else []
+        cuts = [0, *(cuts or [len(self.items) // 2]), len(self.items)]
+        pieces = [self.items[a:b] for a, b in zip(cuts, cuts[1:])]
+        return [Batch(self.lane, self.of, piece) for piece in pieces if piece]
 
 
 def batches(

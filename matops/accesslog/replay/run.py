@@ -21,7 +21,7 @@ def replay(run: Run) -> None:
     Raises MatopsError; OutcomeUnknown where a batch stays in doubt. Asked to stop, it comes back
     after the answers that are still due.
     """
-    workers = [Worker(run, number) for number in range(run.pace.workers)]
+    workers = [Worker(run) for _ in range(run.pace.workers)]
     threads = [threading.Thread(target=one.work, daemon=True) for one in workers]
     watch = threading.Thread(target=_watch, args=(run,), daemon=True)
     try:

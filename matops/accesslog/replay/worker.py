@@ -25,9 +25,10 @@ _TRIES = 2  # of one batch, before it is halved
 class Worker:
     """Sends the batches of its lanes, one at a time."""
 
-    def __init__(self, run: Run, number: int) -> None:
-        self._run, self._number = run, number
+    def __init__(self, run: Run) -> None:
+        self._run = run
         self._queue: queue.Queue[Optional[Batch]] = queue.Queue(4)
+        self._failed_at = -1
         self.mark = run.mark()
         self.client = Client(run.target, run.timeout)
 
@@ -72,14 +73,13 @@ class Worker:
         """Sends the batch until it is settled, halved where it fails as a whole."""
         failures, why = 0, ""
         while failures < tries:
-            self._run.pace.wait(self._number, len(batch.items), lambda: self._run.over)
-            if self._run.over:
-                return
             try:
-                why = self._once(batch)
+                why = self._paced(batch)
             except NotSent as error:
                 self._away(str(error))
                 continue
+            if self._run.over:
+                return
             if not why:
                 return
             failures += 1
@@ -87,13 +87,24 @@ class Worker:
         if self._run.over:
             return
         if len(batch.items) > 1:
-            for half in batch.halves():
-                self.deliver(half, 1 if len(half.items) > 1 else _TRIES)
+            for part in batch.parts(self._failed_at):
+                self.deliver(part, 1 if len(part.items) > 1 else _TRIES)
         else:
             self._refuse(batch, why)
 
+    def _paced(self, batch: Batch) -> str:
+        pace, over = self._run.pace, lambda: self._run.over
+        if not pace.begin(len(batch.items), over):
+            return ""
+        began = time.monotonic()
+        try:
+            return self._once(batch)
+        finally:
+            pace.end(time.monotonic() - began, over)
+
     def _once(self, batch: Batch) -> str:
         """'': settled. Else why it failed; then nothing of it was recorded. Raises NotSent."""
+        self._failed_at = -1
         ledger = self._run.ledger
         number = ledger.next_number()
         token = self.mark.arm(number)
@@ -114,6 +125,8 @@ class Worker:
         if reply.good and not self._unaccepted(reply):
             self._settle(batch, sending, reply)
             return ""
+        # Undone, but counted: so many came before the one that it failed at (or a few more).
+        self._failed_at = reply.number("tracked")
         if self.mark.used() is False and not reply.picture:
             ledger.end(sending, again=True)  # an answer came: nothing is at work any more
             why = reply.shown
