@@ -89,6 +89,7 @@ class Settings:
     archivers: tuple[str, ...] = _setting(_texts, ())
     db_host: str = _setting(_text, "")
     access_logs: tuple[str, ...] = _setting(_texts, ())
+    tracker_paths: tuple[str, ...] = _setting(_texts, ())
     health_checks: tuple[str, ...] = _setting(_texts, ())
     # Where matops keeps its things
     state_dir: str = _setting(_text, "/var/lib/matops")
@@ -108,6 +109,8 @@ class Settings:
     backup_files: str = _setting(_text, "")
     backup_age: int = _setting(_patience, 86400)
     backup_full_age: int = _setting(_patience, 7 * 86400)
+    # The gap's hits
+    gap_keep: int = _setting(_patience, 14 * 86400)
     # The preflight checks
     window: int = _setting(_duration, 3 * 86400)
     disk_factor: float = _setting(_factor, 2.0)

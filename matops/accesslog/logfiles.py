@@ -11,7 +11,7 @@ import fnmatch
 import glob
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -77,12 +77,16 @@ def siblings(path: str, folders: Iterable[str] = ()) -> list[str]:
     return [p for p in found if os.path.isfile(p) and not _NOT_LOGS.search(os.path.basename(p))]
 
 
-def assign(logs: Sequence[str], folders: Iterable[str] = ()) -> dict[str, list[str]]:
-    """Log => its files; a file belongs to the log whose name it shares most of."""
+def assign(
+    logs: Sequence[str], folders: Callable[[str], Iterable[str]] = lambda log: ()
+) -> dict[str, list[str]]:
+    """Log => its files; a file belongs to the log whose name it shares most of.
+
+    ``folders(log)``: where else its rotated files may be.
+    """
     owner: dict[str, str] = {}
-    places = list(folders)
     for log in sorted(logs, key=lambda p: len(os.path.basename(p))):
-        for path in siblings(log, places):
+        for path in siblings(log, folders(log)):
             if path not in logs or path == log:
                 owner[path] = log
     found: dict[str, list[str]] = {log: [] for log in logs}

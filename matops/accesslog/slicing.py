@@ -166,7 +166,8 @@ class Slicer:
         part.report.append({
             "number": file.number, "path": file.path, "kind": file.kind, "size": file.size,
             "inode": file.inode[1], "mtime": file.mtime, "damage": blocks.damage,
-            "first": float(file.first or 0), "skipped_as_overlap": file.skip,
+            "first": float(file.first or 0), "last": cutter.coverage.last or 0.0,
+            "skipped_as_overlap": file.skip,
             "head_sha256": _digest(file.head),
             "hits": cutter.sure.count - was[0], "asked": cutter.asked.count - was[1],
             "lines": cutter.coverage.lines - was[2],

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matops.accesslog import discover, jsonform, lineform, logfiles, rotation
+from matops.accesslog import discover, jsonform, keeping, lineform, logfiles, rotation
 from matops.accesslog.discover import AccessLog
 from matops.accesslog.lineform import Form
 from matops.accesslog.logfiles import Family
@@ -73,8 +73,11 @@ def _within(root: str, folder: str) -> bool:
         root + "/")  # fmt: skip
 
 
-def families(web: Facts, docroot: str, asked: Sequence[str], tracker: bytes) -> list[Family]:
+def families(
+    web: Facts, docroot: str, asked: Sequence[str], tracker: bytes, kept: str = ""
+) -> list[Family]:
     """The logs of this server, with the paths of their files. ``asked``: globs; then only these.
+    ``kept``: where ``logs.retention --hold`` keeps rotated files.
 
     MatopsError: there is none, or none may be read.
     """
@@ -85,8 +88,12 @@ def families(web: Facts, docroot: str, asked: Sequence[str], tracker: bytes) -> 
         pattern = next((log.path for log in logs if "*" in log.path
                         and logfiles.matches(log.path, path)), "")  # fmt: skip
         groups.setdefault(pattern or path, []).append(path)
-    folders = _olddirs(web)
-    found = logfiles.assign(list(groups), folders)
+    olddirs = _olddirs(web)
+
+    def places(log: str) -> list[str]:
+        return [*olddirs, keeping.place(kept, log)] if kept else olddirs
+
+    found = logfiles.assign(list(groups), places)
     for name, paths in groups.items():
         merged = dict.fromkeys([*found.get(name, []), *(p for p in paths if os.path.isfile(p))])
         found[name] = list(merged)

@@ -89,7 +89,7 @@ def _portable(site: Site) -> dict[str, object]:
     values = dataclasses.asdict(site.settings)
     values.update(docroot=site.docroot, web_user=site.web_user, php=site.php)
     for key in ("window", "clock_tolerance", "connect_timeout", "command_timeout",
-                "lock_stale_after", "backup_age", "backup_full_age"):  # fmt: skip
+                "lock_stale_after", "backup_age", "backup_full_age", "gap_keep"):  # fmt: skip
         values[key] = f"{values[key]}s"
     for key, value in values.items():
         values[key] = list(value) if isinstance(value, tuple) else value

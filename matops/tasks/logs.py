@@ -12,8 +12,10 @@ from matops.matomo.site import Site
 from matops.report.progress import Progress
 from matops.runbook.delete_logs import DeleteLogs, parse_range
 from matops.tasks.desk import CHANGING, YES_HELP, Desk, confirmer, operation, run_task
+from matops.tasks.logs_gap import clean, gap
 from matops.tasks.logs_purge import purge
 from matops.tasks.logs_replay import replay
+from matops.tasks.logs_retention import retention
 
 
 @operation(
@@ -80,4 +82,7 @@ def number(text: str, flag: str) -> Optional[int]:
 ns = Collection("logs")
 ns.add_task(delete)
 ns.add_task(purge)
+ns.add_task(retention)
+ns.add_task(gap)
 ns.add_task(replay)
+ns.add_task(clean)

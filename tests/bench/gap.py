@@ -139,8 +139,9 @@ def main() -> None:
         work = Path(given.keep or scratch)
         began = time.monotonic()
         made = gap_logs.make(work / "logs", size)
-        print(f"{made.lines} lines, {made.tracking} of the tracker, {show_size(sum(made.raw.values()))} "
-              f"in six files, made in {time.monotonic() - began:.0f} s", flush=True)  # fmt: skip
+        size = sum(made.raw.values())
+        print(f"{made.lines} lines, {made.tracking} of the tracker, {show_size(size)} in six "
+              f"files, made in {time.monotonic() - began:.0f} s", flush=True)  # fmt: skip
         seconds = others(made, work)
         results = {f"ours, {v}": ours(made, work, v) for v in ("as installed", "without isal")}
         lines = compare(made, work)

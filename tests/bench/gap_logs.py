@@ -20,6 +20,10 @@ ENDS = (24, 48, 70, 88, 92, 120)
 NAMES = ("access.log.5.gz", "access.log.4.gz", "access.log.3.gz", "access.log.2.gz",
          "access.log.1.gz", "access.log")  # fmt: skip
 START, END = BEGIN + 86 * HOUR, BEGIN + 92 * HOUR
+QUERY = (
+    b"action_name=Page%%20%d&idsite=%d&rec=1&r=%06d&h=3&m=2&s=1&url=%s&_id=%016x&_idn=0"
+    b"&send_image=%d&cookie=1&res=1920x1080&pv_id=%06x&pf_net=12&pf_srv=30"
+)
 OVERLAP = 40  # lines that copytruncate left in two files
 
 
@@ -102,9 +106,14 @@ class _Source:
                      for _ in range(4000)] + [b"2001:db8::%x" % i for i in range(400)]  # fmt: skip
         agents = [b"Mozilla/5.0 (X11; Linux x86_64; rv:%d.0) Gecko/20100101 Firefox/%d.0" % (i, i)
                   for i in range(90, 140)]  # fmt: skip
-        self._agents = agents * 8 + [b"caf\xe9 \x80\xff", b'a \\"quoted\\" one', b"\\xc3\\xa9", b"-"]
-        self._pages = [b"https%%3A%%2F%%2Fshop%d.example%%2F%s" % (i % 30, b"x" * random.randrange(150))
-                       for i in range(3000)]  # fmt: skip
+        self._agents = agents * 8 + [
+            b"caf\xe9 \x80\xff",
+            b'a \\"quoted\\" one',
+            b"\\xc3\\xa9",
+            b"-",
+        ]
+        page = b"https%%3A%%2F%%2Fshop%d.example%%2F%s"
+        self._pages = [page % (i % 30, b"x" * random.randrange(150)) for i in range(3000)]
         self._number = 0
 
     def write(self, file: object, start: int, end: int, made: Made) -> bytes:
@@ -146,11 +155,14 @@ class _Source:
         off = START <= moment < END
         beacon = n % 3 == 0
         status = (b"204" if beacon else b"503") if off else (b"204" if beacon else b"200")
-        query = b"action_name=Page%%20%d&idsite=%d&rec=1&r=%06d&h=3&m=2&s=1&url=%s&_id=%016x&_idn=0" \
-                b"&send_image=%d&cookie=1&res=1920x1080&pv_id=%06x&pf_net=12&pf_srv=30" % (
-                    n, n % 5 + 1, n % 999983, random.choice(self._pages), n % 50021,
-                    0 if beacon else 1, n)  # fmt: skip
-        method, path = b"POST" if beacon else b"GET", b"/piwik.php" if n % 7 == 0 else b"/matomo.php"
+        query = QUERY % (
+            n, n % 5 + 1, n % 999983, random.choice(self._pages), n % 50021,
+            0 if beacon else 1, n,
+        )  # fmt: skip
+        method, path = (
+            b"POST" if beacon else b"GET",
+            b"/piwik.php" if n % 7 == 0 else b"/matomo.php",
+        )
         if pick < 0.01:
             query, status, method = query + b"&search=%E4\\xf6 blank", status, b"GET"
         elif pick < 0.02:
