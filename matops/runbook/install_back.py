@@ -36,6 +36,7 @@ class InstallBack(Step):
         self._outage = Outage(site)
         self._record: dict[str, Any] = {}
         self._proof = self._kept = ""
+        self._linked = False
 
     def look(self) -> Look:
         """Which release is there, and which one lies ready as the way back."""
@@ -43,7 +44,8 @@ class InstallBack(Step):
         if not self._record:
             return Look(because="no release was installed in this outage")
         old, new = self._record["from"], self._record["to"]
-        state = self._state()["state"]
+        found = self._state()
+        state, self._linked = found["state"], bool(found["facts"].get("link"))
         if state == BUILT:
             what = f"nothing to go back from: {new} was built, but never put in place"
             return Look([Action("prove that the docroot is untouched", what, PROVE)])
@@ -71,10 +73,9 @@ class InstallBack(Step):
     def act(self, action: Action) -> None:
         """Goes back, then proves it. Each may be killed and done again."""
         if action.payload == PROVE:
-            linked = bool(self._state()["facts"].get("link"))
             self._proof = calls.prove(
                 self.site, self._record["folder"], self._record["from"],
-                linked=linked, may_reload=self.may_reload,
+                linked=self._linked, may_reload=self.may_reload,
             )  # fmt: skip
             return
         if not self._confirm(f"{self.site.host.name}: {action.what}?", "back"):

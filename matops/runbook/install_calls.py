@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from matops.errors import MatopsError, OutcomeUnknown, Refused, UsageError
 from matops.matomo import ini
@@ -53,9 +53,9 @@ def web_of(site: Site) -> dict[str, Any]:
     return {"url": site.settings.url, "hosts": hosts}
 
 
-def choose(site: Site, version: str) -> Staged:
+def choose(site: Site, version: str) -> Optional[Staged]:
     """The stage to install: ``version``, or the newest that is ready and newer than what is
-    installed. Refused, UsageError where there is none."""
+    installed (None: there is none). UsageError where ``version`` is not staged."""
     found = [each for each in stages.staged(site) if each.ready]
     if version:
         fitting = [each for each in found if each.version == version]
@@ -68,19 +68,20 @@ def choose(site: Site, version: str) -> Staged:
             )
         return fitting[-1]
     newer = [each for each in found if key(each.version) > key(site.version)]
-    if not newer:
+    return max(newer, key=lambda each: (key(each.version), each.when)) if newer else None
+
+
+def demand(site: Site, version: str) -> Staged:
+    """As ``choose``. Refused where there is none."""
+    found = choose(site, version)
+    if found is None:
         raise Refused(
             f"no release newer than the installed {site.version} is staged",
             host=site.host.name,
             state="Nothing was changed",
             next="release.stage",
         )
-    return max(newer, key=lambda each: (key(each.version), each.when))
-
-
-def has_newer(site: Site) -> bool:
-    """Is a release staged that is newer than the installed one?"""
-    return any(e.ready and key(e.version) > key(site.version) for e in stages.staged(site))
+    return found
 
 
 def demand_fit(site: Site, staged: Staged, accepted: Sequence[str]) -> list[str]:

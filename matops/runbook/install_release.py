@@ -77,7 +77,7 @@ class BuildRelease(Step):
         return {**found, "folder": record["folder"], "how": record["how"]}
 
     def _survey(self) -> list[str]:
-        self._staged = staged = calls.choose(self.site, self.release)
+        self._staged = staged = self._staged or calls.demand(self.site, self.release)
         accepted = calls.demand_fit(self.site, staged, self.accept_plugins)
         self._found = calls.ask(self.site, "survey:survey", stage=staged.path, **self._common())
         if self.how == EXCHANGE and self._found["obstacle"]:
@@ -190,17 +190,14 @@ class InstallRelease(BuildRelease):
                     f"{facts['folder']}/matomo"
                 )
             return Look(list(self._rest(facts)))
-        if not self.release and self._is_newest():
-            return Look(
-                because=f"Matomo {self.site.version} is installed, and none newer is staged"
-            )
+        self._staged = calls.choose(self.site, self.release)
+        if self._staged is None:
+            now = self.site.version
+            return Look(because=f"Matomo {now} is installed, and none newer is staged")
         notes = self._survey()
         actions = [] if self._found["state"] == BUILT else [self._build_action()]
         facts = {**self._found["facts"], "to": self._staged.version if self._staged else ""}
         return Look([*actions, *self._rest(facts)], notes=notes)
-
-    def _is_newest(self) -> bool:
-        return bool(self._outage.found(calls.KEY)) is False and not calls.has_newer(self.site)
 
     def _rest(self, facts: dict[str, Any]) -> Iterator[Action]:
         to = facts["to"]
@@ -240,40 +237,32 @@ class InstallRelease(BuildRelease):
             self.say(f"  {found['caught']} files were written meanwhile: brought along")
         for line in found.get("late", []):
             self.say(f"  {line}")
+        self._found["facts"] = {**facts, **found["facts"]}
 
     def _prove(self) -> None:
         facts = self._found["facts"]
-        linked = bool(self._state()["facts"].get("link"))
         self._proof = calls.prove(
-            self.site, facts["folder"], facts["to"], linked=linked, may_reload=self.may_reload
-        )
+            self.site, self._found["folder"], facts["to"],
+            linked=bool(facts.get("link")), may_reload=self.may_reload,
+        )  # fmt: skip
         self.say(f"  {self._proof}")
 
     def _put_away(self) -> None:
-        folder = self._found["folder"]
-        if self._found["how"] == EXCHANGE:
-            calls.ask(
-                self.site, "switch:put_away", folder=folder, downloads=downloads_of(self.site)
-            )
-        found = calls.ask(self.site, "away:closed", folder=folder, web_user=self.site.web_user,
-                          web=calls.web_of(self.site))  # fmt: skip
+        found = calls.ask(
+            self.site, "away:put", folder=self._found["folder"], web_user=self.site.web_user,
+            web=calls.web_of(self.site), downloads=downloads_of(self.site),
+        )  # fmt: skip
         self._away = found["line"]
-        calls.ask(self.site, "survey:finish", folder=folder)
-
-    def _state(self) -> dict[str, Any]:
-        found: dict[str, Any] = calls.ask(self.site, "survey:state", folder=self._found["folder"])
-        return found
 
     # --- verify ------------------------------------------------------------------------------
 
     def verify(self) -> Evidence:
         """Compares every file of the docroot with the release; asks Matomo what it finds odd."""
         folder = self._found["folder"]
-        state = self._state()
-        facts = state["facts"]
         found = calls.ask(self.site, "check:check", folder=folder)
+        facts = found["facts"]
         wrong = found["wrong"] or found["left"]
-        if state["state"] != DONE or found["version"] != facts["to"] or wrong:
+        if found["state"] != DONE or found["version"] != facts["to"] or wrong:
             what = f"the docroot is Matomo {found['version'] or '?'}"
             if found["wrong"]:
                 what = f"{found['wrong_count']} files are not {facts['to']}'s, first {wrong[0]}"

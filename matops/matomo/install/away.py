@@ -6,18 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from matops.errors import MatopsError
+from matops.matomo.install import switch
+from matops.matomo.install.place import Place
 from matops.matomo.release import exposure, tree
 from matops.matomo.release.faults import told
 from matops.matomo.release.owner import owner_of
 from matops.matomo.release.protect import HTACCESS
 
 
-def closed(*, docroot: str, folder: str, web_user: str, web: dict[str, Any]) -> dict[str, Any]:
-    """``{line, answered}``. Its folder is ours alone (0700); where that is not enough, because
-    matops is not root here, .htaccess closes it.
+def put(
+    *, docroot: str, folder: str, downloads: str, web_user: str, web: dict[str, Any]
+) -> dict[str, Any]:
+    """Puts the old tree away, proves that it is given out by nobody, and notes that the
+    installation is over: ``{line, answered, old}``. Its folder is ours alone (0700); where that
+    is not enough, because matops is not root here, .htaccess closes it.
 
     MatopsError where it is given out nevertheless: old PHP must not run on a migrated schema.
     """
+    if Place(folder).facts().get("how") == "exchange":
+        switch.put_away(docroot=docroot, folder=folder, downloads=downloads)
     owner, top = owner_of(docroot, web_user), Path(folder) / tree.TREE
     with told("ask the web server for the old tree", folder, "The new release is in place"):
         proof = exposure.prove(top, docroot, web, (owner.uid, owner.gid))
@@ -32,4 +39,5 @@ def closed(*, docroot: str, folder: str, web_user: str, web: dict[str, Any]) -> 
             state="The new release is in place",
             next=f"deny {folder} in the web server's configuration, or move the folder away",
         )
-    return {"line": f"{proof.line}: not served", "answered": proof.answered}
+    Place(folder).note(finished=True)
+    return {"line": f"{proof.line}: not served", "answered": proof.answered, "old": str(top)}

@@ -106,7 +106,7 @@ class Work:
         clone.dress(str(self.docroot), str(top))
         if self.how == "copy":
             target.tree.mkdir(mode=0o700)
-        os.sync()
+        clone.flush(str(target.folder))
         facts = self._facts(target, top, said)
         target.write("old.json", self.old)
         target.write("new.json", self.new)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matops.matomo.install import whose
-from matops.matomo.install.catch import listed
+from matops.matomo.install.catch import listed, shown
 from matops.matomo.install.place import Place
 from matops.matomo.release import tree
 
@@ -15,9 +15,9 @@ _SHOWN = 20
 
 
 def check(*, docroot: str, folder: str) -> dict[str, Any]:
-    """``{version, files, wrong, left, own}``: files compared (size and sha256), those that are
-    not the release's, those of the old release that are still there, and those of the operator
-    that stand where the release has a file (see ``whose.OPERATORS``)."""
+    """``{state, facts, version, files, wrong, left, own}``: how many files were compared (size and
+    sha256), those that are not the release's, those of the old release that are still there, and
+    those of the operator that stand where the release has a file (see ``whose.OPERATORS``)."""
     place, top = Place(folder), Path(os.path.realpath(docroot))
     new, old = listed(place.load("new.json")), listed(place.load("old.json"))
     facts = place.facts()
@@ -35,6 +35,8 @@ def check(*, docroot: str, folder: str) -> dict[str, Any]:
         and not whose.matches(name, whose.OPERATORS)
     ]  # fmt: skip
     return {
+        "state": place.state(docroot),
+        "facts": shown(facts),
         "version": tree.version_of(top),
         "files": len(new),
         "wrong": wrong[:_SHOWN],

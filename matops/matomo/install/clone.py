@@ -5,6 +5,7 @@ other extended attributes, times, holes; a link as a link. Runs on the host.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import os
@@ -144,3 +145,14 @@ def remove(path: str) -> None:
 def is_plain(mode: int) -> bool:
     """A file, folder or link: neither a socket, nor a pipe, nor a device."""
     return stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
+
+
+def flush(path: str) -> None:
+    """All that was written to the filesystem of ``path`` is on its disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        call = getattr(ctypes.CDLL(None), "syncfs", None)
+        if call is None or call(handle):
+            os.sync()
+    finally:
+        os.close(handle)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from matops.errors import Refused
-from matops.matomo.install import clone, whose
+from matops.matomo.install import catch, clone, whose
 from matops.matomo.install.place import BACK, BUILT, DONE, HALF, Place
 from matops.matomo.release.downloads import alone
 from matops.matomo.release.faults import told
@@ -33,7 +33,7 @@ version last: a docroot that names the new version has all of it."""
 
 def forth(*, docroot: str, folder: str, downloads: str) -> dict[str, Any]:
     """The files that are not in the docroot yet, and away with the stale ones:
-    ``{written, removed, old}``. Refused where nothing was built for this docroot."""
+    ``{written, facts}``. Refused where nothing was built for this docroot."""
     target = Place(folder)
     with alone(downloads), told("copy the release over the docroot", docroot, "Run this again"):
         state, facts = target.state(docroot), target.facts()
@@ -53,9 +53,8 @@ def forth(*, docroot: str, folder: str, downloads: str) -> dict[str, Any]:
             target.note(state=DONE, removed=removed)
         target.folder.chmod(0o700)
         target.show_as_way_back(facts)
-        os.sync()
-        return {"written": len(names), "removed": target.facts()["removed"],
-                "old": str(target.tree)}  # fmt: skip
+        clone.flush(str(target.folder))
+        return {"written": len(names), "facts": catch.shown(target.facts())}
 
 
 def _in_order(target: Place) -> list[str]:
@@ -154,7 +153,7 @@ def back(*, docroot: str, folder: str, downloads: str, aside: str) -> dict[str, 
             late = _return(Path(os.path.realpath(docroot)), target)
             target.hide()
             target.note(state=BACK)
-            os.sync()
+            clone.flush(str(target.folder))
         return {"late": late, "kept": ""}
 
 

@@ -49,8 +49,3 @@ def state(*, docroot: str, folder: str) -> dict[str, Any]:
     """``{state, facts}`` of one folder that is known by name; see ``place``."""
     found = Place(folder)
     return {"state": found.state(docroot), "facts": shown(found.facts())}
-
-
-def finish(*, docroot: str, folder: str) -> None:
-    """The installation is over: proven, and the old tree put away."""
-    Place(folder).note(finished=True)

@@ -42,8 +42,8 @@ def obstacle(docroot: str, root: str) -> str:
 
 
 def forth(*, docroot: str, folder: str, downloads: str) -> dict[str, Any]:
-    """The new tree becomes the docroot's; ``{caught, late, old}``: files brought along at last,
-    lines on what was written in between, where the old tree is.
+    """The new tree becomes the docroot's; ``{caught, late, facts}``: files brought along at last,
+    lines on what was written in between, install.json.
 
     Refused (nothing was changed) where it cannot; OutcomeUnknown where the inodes are not as
     they must be afterwards.
@@ -69,7 +69,7 @@ def forth(*, docroot: str, folder: str, downloads: str) -> dict[str, Any]:
             )
         follower.docroot = _real(docroot)
         late = follower.after(old if old.exists() else target.tree)
-        return {"caught": caught, "late": late, "old": str(old)}
+        return {"caught": caught, "late": late, "facts": catch.shown(facts)}
 
 
 def _arrive(docroot: str, target: Place, facts: dict[str, Any], follower: catch.Follower) -> int:
@@ -104,7 +104,7 @@ def put_away(*, docroot: str, folder: str, downloads: str) -> dict[str, Any]:
             raise MatopsError(f"{target.tree} is not the old tree", state="The new one is in place")
         target.folder.chmod(0o700)
         target.show_as_way_back(facts)
-        os.sync()
+        clone.flush(str(target.folder))
         return {"old": str(target.tree)}
 
 
@@ -129,7 +129,7 @@ def back(*, docroot: str, folder: str, downloads: str, aside: str) -> dict[str, 
             os.rename(facts["placed"], target.tree)
         target.hide()
         target.note(state=BACK)
-        os.sync()
+        clone.flush(str(target.folder))
         return result
 
 
