@@ -170,6 +170,17 @@ def _values(section: Mapping[Any, Any], prefix: str, where: str) -> dict[str, An
     return values
 
 
+def portable(settings: Settings) -> dict[str, Any]:
+    """The same as a matops.yaml would hold it: durations with their unit. For a job's file."""
+    values = dataclasses.asdict(settings)
+    for key, field in FIELDS.items():
+        if field.metadata["parse"] in (_duration, _patience):
+            values[key] = f"{values[key]}s"
+        elif isinstance(values[key], tuple):
+            values[key] = list(values[key])
+    return values
+
+
 def config_path() -> Path | None:
     """The file in force: ``$MATOPS_CONFIG``, else the checkout's ``config/matops.yaml``."""
     given = os.environ.get("MATOPS_CONFIG")

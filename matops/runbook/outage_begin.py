@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import Any, Optional
 
 from matops.errors import MatopsError, Refused
+from matops.host import files
 from matops.host.jobs import RUNNING
 from matops.matomo.site import Site
 from matops.runbook.outage import Outage
@@ -17,11 +20,13 @@ LEADER, DEADLINE = "leader", "deadline"
 MODE, REASON, SWITCH = "tracking_mode", "tracking_reason", "tracking_switch_on"
 WATCH = "outage.watch"
 """Label of the watcher's job, and the name of its task."""
+_FIRST_LOOK = 30.0  # seconds that the watcher's first look may take
 
 
 class OutageBegin(Step):
     """Writes down who leads the outage, how its hits are kept, when it must be over; starts the
-    watcher. On the other servers (``leader``: the leading site) only who leads.
+    watcher, anew where it died. On the other servers (``leader``: the leading site) only who
+    leads. Without ``decision`` and ``limit`` what is noted stays.
 
     ``limit``: seconds from the outage's beginning, None = no deadline. Typed again with another
     one, the deadline moves; the beginning stays.
@@ -43,6 +48,8 @@ class OutageBegin(Step):
         self._decision, self._limit = decision, limit
         self._leader = leader or site
         self._outage = Outage(site)
+        self._beat: Any = None
+        """The last look of a watcher that was there before the one that we started."""
 
     def look(self) -> Look:
         """What of it is not yet written down."""
@@ -68,8 +75,8 @@ class OutageBegin(Step):
     def _wants_watcher(self, notes: dict[str, Any]) -> bool:
         if self.site is not self._leader:
             return False
-        queue = self._decision is not None and self._decision.mode == QUEUE
-        return queue or self._limit is not None or DEADLINE in notes
+        mode = self._decision.mode if self._decision else notes.get(MODE)
+        return mode == QUEUE or self._limit is not None or DEADLINE in notes
 
     def act(self, action: Action) -> None:
         """Writes one note, or starts the job."""
@@ -85,6 +92,7 @@ class OutageBegin(Step):
             began = float(self._outage.noted(LEADER)["at"])
             self._outage.note(DEADLINE, {"at": began + self._limit, "seconds": self._limit})
         elif action.payload == WATCH:
+            self._beat = watched(self.site).get("beat")
             start_there(self.site, WATCH, [WATCH])
 
     def verify(self) -> Evidence:
@@ -92,7 +100,7 @@ class OutageBegin(Step):
         notes = self._outage.read()["notes"]
         if LEADER not in notes:
             raise MatopsError(f"{self._outage.path} was not written", host=self.site.host.name)
-        running = watcher(self.site)
+        running = self._at_work() if self._wants_watcher(notes) else ""
         if self._wants_watcher(notes) and not running:
             raise MatopsError("the watcher ended at once", host=self.site.host.name,
                               state="Nothing was switched off yet",
@@ -103,6 +111,18 @@ class OutageBegin(Step):
         if running:
             parts.append(f"watched by job {running}")
         return Evidence(", ".join(parts), {"mode": notes.get(MODE, "")})
+
+    def _at_work(self) -> str:
+        """The watcher's job, once it has looked at this outage for the first time."""
+        began, until = self._outage.read()["began"], time.monotonic() + _FIRST_LOOK
+        while name := watcher(self.site):
+            seen = watched(self.site)
+            if seen.get("began") == began and seen.get("beat") != self._beat:
+                return name
+            if time.monotonic() > until:
+                break
+            time.sleep(0.3)
+        return ""
 
 
 class OutageEnd(Step):
@@ -148,6 +168,20 @@ def watcher(site: Site) -> str:
     """The name of the watcher's running job; '' where none runs."""
     job = site.jobs.latest(WATCH)
     return job.name if job and job.state == RUNNING else ""
+
+
+def watch_path(site: Site) -> str:
+    """Where the watcher keeps what it told, and when it looked last."""
+    return f"{site.state_dir}/outage-watch.json"
+
+
+def watched(site: Site) -> dict[str, Any]:
+    """What lies there; {} where nothing does, or it is damaged."""
+    try:
+        found = json.loads(files.read(site.host, watch_path(site), user=site.keeper))
+    except (files.NotThere, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def lead(site: Site, phase: str) -> dict[str, Any]:

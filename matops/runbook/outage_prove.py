@@ -13,6 +13,8 @@ from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
 
 PATIENCE = 20.0
 """Seconds that a visitor's own hit is waited for: with a queue and a cron it may be a minute."""
+SOON = 4.0
+"""Seconds where we may send one ourselves."""
 _PAUSE = 0.5
 
 
@@ -28,7 +30,8 @@ class OutageProve(Step):
         self, site: Site, say: Say, *, idsite: int = 0, patience: float = PATIENCE
     ) -> None:
         super().__init__(site, say)
-        self._idsite, self._patience = idsite, patience
+        self._idsite = idsite
+        self._patience = min(patience, SOON) if idsite else patience
         self._hit = ""
 
     def look(self) -> Look:

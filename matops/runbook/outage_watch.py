@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
 from matops.errors import MatopsError, Refused
@@ -16,13 +16,12 @@ from matops.host import files
 from matops.matomo.site import Site
 from matops.runbook import alert, rollback, update_begin
 from matops.runbook.outage import Outage
-from matops.runbook.outage_begin import DEADLINE, LEADER, MODE, clock
+from matops.runbook.outage_begin import DEADLINE, LEADER, MODE, clock, watch_path, watched
 from matops.runbook.outage_words import at_deadline, held_line, on_the_way
 from matops.runbook.step import Say
 from matops.runbook.tracking_mode import QUEUE
 from matops.units import show_duration
 
-FILE = "outage-watch.json"
 LEVELS = (50, 75, 100)
 """Percent of the time to the deadline at which somebody is told."""
 
@@ -41,6 +40,8 @@ class Told:
     """What this outage's operators know already. ``tried``: when something was tried last."""
 
     began: str = ""
+    beat: float = 0.0
+    """When the watcher looked last, by the host's clock."""
     deadline: float = 0.0
     levels: list[int] = field(default_factory=list)
     queue: str = ""
@@ -91,16 +92,16 @@ class Watch:
 
     def _look(self, data: dict[str, Any]) -> None:
         told = self._told(data)
-        before = asdict(told)
         now, notes = clock(self._site), data["notes"]
+        told.beat = now
+        self._write(told)  # at once: whoever started us waits for it
         deadline = float(notes.get(DEADLINE, {}).get("at", 0))
         if told.deadline != deadline:  # it was moved: its levels count anew
             told.deadline, told.levels, told.over = deadline, [], False
         queue = self._queue(data, told, deadline - now if deadline else None, now)
         if deadline:
             self._deadline(data, told, now, queue)
-        if asdict(told) != before:
-            self._write(told)
+        self._write(told)
 
     # --- the deadline ------------------------------------------------------------------------
 
@@ -190,20 +191,15 @@ class Watch:
         for line in alert.send(self._site, what, text, by="outage.watch"):
             self._say(f"  {line}")
 
-    @property
-    def _path(self) -> str:
-        return f"{self._site.state_dir}/{FILE}"
-
     def _told(self, data: dict[str, Any]) -> Told:
         try:
-            text = files.read(self._site.host, self._path, user=self._site.keeper)
-            found = Told(**json.loads(text))
-        except (files.NotThere, ValueError, TypeError):
+            found = Told(**watched(self._site))
+        except TypeError:  # of another version
             found = Told()
-        return found if found.began == data["began"] else replace(Told(), began=data["began"])
+        return found if found.began == data["began"] else Told(began=data["began"])
 
     def _write(self, told: Told) -> None:
-        files.write(self._site.host, self._path, json.dumps(asdict(told)).encode(),
+        files.write(self._site.host, watch_path(self._site), json.dumps(asdict(told)).encode(),
                     user=self._site.keeper, mode="0600")  # fmt: skip
 
 

@@ -132,6 +132,7 @@ def update(servers: Servers, voice: Voice, asked: Update) -> list[Step]:
     say, web = voice.say, servers.web
     install = dict(asked.install)
     return [
+        OutageBegin(servers.leader, say),  # the watcher, should it have died
         *(KeepConfig(site, say) for site in web),
         Picture(servers.leader, say),
         *(BuildRelease(site, say, **install) for site in web),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shlex
 from collections.abc import Sequence
 from typing import Callable
 
+from matops import settings as settings_module
 from matops.errors import MatopsError, Refused
 from matops.host import files
 from matops.host import jobs as host_jobs
@@ -69,11 +69,11 @@ def start_there(
 ) -> str:
     """Starts ``matops <words>`` on the host as a job and does not wait for it; the job's name."""
     agent = site.agent.ensure()
-    settings = f"{site.state_dir}/settings.yaml"
+    path = f"{site.state_dir}/settings.yaml"
     files.make_folder(site.host, site.state_dir, user=site.keeper)
     data = json.dumps(_portable(site)).encode()  # JSON is YAML
-    files.write(site.host, settings, data, user=site.keeper, mode="0600")
-    environment = [f"MATOPS_CONFIG={settings}", f"{IN_JOB}=1", "PYTHONUNBUFFERED=1"]
+    files.write(site.host, path, data, user=site.keeper, mode="0600")
+    environment = [f"MATOPS_CONFIG={path}", f"{IN_JOB}=1", "PYTHONUNBUFFERED=1"]
     if fence:
         environment.append(f"{FENCE}={fence}")
     name = host_jobs.new_name(label)
@@ -86,11 +86,6 @@ def start_there(
 
 def _portable(site: Site) -> dict[str, object]:
     # What was found from here is what the job works on: it need not find it again.
-    values = dataclasses.asdict(site.settings)
+    values = settings_module.portable(site.settings)
     values.update(docroot=site.docroot, web_user=site.web_user, php=site.php)
-    for key in ("window", "clock_tolerance", "connect_timeout", "command_timeout",
-                "lock_stale_after", "backup_age", "backup_full_age", "gap_keep"):  # fmt: skip
-        values[key] = f"{values[key]}s"
-    for key, value in values.items():
-        values[key] = list(value) if isinstance(value, tuple) else value
     return values

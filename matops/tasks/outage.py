@@ -11,13 +11,14 @@ from typing import Any
 from invoke import Collection
 
 from matops.errors import MatopsError, Refused
+from matops.matomo.site import Site
 from matops.runbook import outage_words
 from matops.runbook.outage import Outage
-from matops.runbook.outage_begin import MODE, clock, watcher
+from matops.runbook.outage_begin import MODE, clock, watched, watcher
 from matops.runbook.outage_watch import Watch, queue_line
 from matops.runbook.tracking_mode import QUEUE
 from matops.tasks.desk import JSON_HELP, Desk, is_remote, operation
-from matops.units import parse_duration
+from matops.units import parse_duration, show_duration
 
 
 @operation(help={"json": JSON_HELP})
@@ -39,9 +40,15 @@ def status(c: Any, json: bool = False) -> None:
         except MatopsError as error:
             rows.append(("queue", error.what))
     if data["began"]:
-        rows.append(("watcher", watcher(site) or "none runs"))
+        rows.append(("watcher", _watcher(site, now)))
     desk.show({"host": desk.host.name, "now": now, "record": data, "queue": seen},
               ("what", "state"), rows)  # fmt: skip
+
+
+def _watcher(site: Site, now: float) -> str:
+    job, beat = watcher(site), float(watched(site).get("beat") or 0)
+    last = f"looked {show_duration(max(now - beat, 0))} ago" if beat else "has not looked yet"
+    return f"job {job}, {last}" if job else "none runs: offline or update start it anew"
 
 
 @operation(

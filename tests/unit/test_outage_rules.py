@@ -17,6 +17,7 @@ from matops.runbook.outage_words import held_line, rows
 from matops.runbook.phase import LATER, expected_line, first_error, nothing_to_do, preview
 from matops.runbook.rollback import no_way_back
 from matops.runbook.step import Action, Evidence, Look, Step
+from matops.settings import Settings, parse, portable
 
 
 @pytest.mark.parametrize(
@@ -130,3 +131,8 @@ def test_what_is_unknown_stays_unknown() -> None:
 
 def test_nothing_to_do() -> None:
     assert nothing_to_do(plan(DONE, DONE)) and not nothing_to_do(plan(DONE, ACT))
+
+
+def test_a_job_s_settings_are_the_same_again() -> None:
+    theirs = Settings(servers=("web1", "web2"), gap_keep=3600, disk_factor=1.5, sudo=False)
+    assert parse(portable(theirs)) == theirs
