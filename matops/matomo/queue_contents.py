@@ -74,7 +74,7 @@ def describe(value: Waiting) -> str:
     content = _read(value.text)
     requests = content.get("requests")
     first = requests[0] if isinstance(requests, list) and requests else {}
-    if not isinstance(first, dict):
+    if not content or not isinstance(first, dict):
         return "a request set that is not readable JSON"
     site, page = first.get("idsite", "?"), str(first.get("url", "?")).split("?")[0]
     count = len(requests) if isinstance(requests, list) else 1

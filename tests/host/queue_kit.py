@@ -60,6 +60,19 @@ def install(
     settings(sandbox, **{"backend": backend, "queueEnabled": 1, **more})
 
 
+def uninstall(sandbox: Sandbox) -> None:
+    """Only the plugin's files: as on a site that never had it."""
+    folder = sandbox.root / f"{sandbox.docroot.lstrip('/')}/plugins/QueuedTracking"
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def empty(sandbox: Sandbox) -> None:
+    """Nothing waits any more, in either backend; no locks."""
+    redis(sandbox, "flushall")
+    for (table,) in sandbox.sql("show tables in matomo like 'matomo\\_queuedtracking\\_%'"):
+        sandbox.sql(f"delete from matomo.{table}")
+
+
 def settings(sandbox: Sandbox, **values: object) -> None:
     """Rows of ``plugin_setting``, as the settings page writes them: at work at once."""
     for name, value in values.items():
@@ -86,7 +99,9 @@ def hits(
 ) -> list[str]:
     """That many page views, one after the other; the HTTP codes. ``visitor``: 16 hex digits
     (default: another one each). ``query`` is added to each; ``post``: as a bulk request."""
-    script = "i=0; while read -r line; do eval curl $line; done"
+    if not count:
+        return []
+    script = "while read -r line; do eval curl $line; done"
     lines = []
     for _ in range(count):
         mark = uuid.uuid4().hex[:16]
@@ -114,6 +129,17 @@ def depth(sandbox: Sandbox, backend: str = REDIS, lists: int = 1) -> int:
 def redis(sandbox: Sandbox, *words: str) -> str:
     """What redis-cli answers."""
     return sandbox.exec("redis-cli", *words).stdout.strip()
+
+
+def twice(sandbox: Sandbox) -> int:
+    """Page views of ``hits`` that are in the database more than once."""
+    return int(
+        sandbox.sql(
+            "select count(*) from (select 1 from matomo.matomo_log_link_visit_action a join "
+            "matomo.matomo_log_action u on u.idaction = a.idaction_url where u.name like "
+            "'example.org/p/%' group by u.name having count(*) > 1) t"
+        )[0][0]
+    )
 
 
 def recorded(sandbox: Sandbox) -> int:
