@@ -158,6 +158,7 @@ class Cutter:
     def _hit(self, key: bytes, offset: int, fields: Sequence[bytes], flags: bytes = b"") -> None:
         _, method, path, query, ip, _, agent, referer, status, size, host = fields
         tally = self.tally
+        ip = b"" if ip == b"-" else ip
         if host and host in self.rules.elsewhere:
             tally.reasons[verdict.OTHER_HOST] += 1
             return

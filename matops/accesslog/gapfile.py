@@ -5,8 +5,8 @@ of bytes is the order (epoch, server, file, offset): ``sort -c`` of a gap file s
 files of several servers are merged by ``heapq.merge`` of their lines. The first line, HEADER,
 names the version. No value holds a tab, a line feed or a byte above 0x7e:
 
-* ``query`` is as it was logged, but what is no printable ASCII (and a blank) stands as ``%HH``;
-  the value of ``token_auth`` is replaced by ``~`` and a key (see ``tokens``).
+* ``query`` is as it was logged, but what is no printable ASCII, a blank and a quote stand as
+  ``%HH``; the value of ``token_auth`` is replaced by ``~`` and a key (see ``tokens``).
 * ``path``, ``agent``, ``referer``, ``host``: bytes that are no printable ASCII are ``\\xHH``, a
   backslash is ``\\\\``, whatever the web server's own way of escaping is; ``unescape`` gives the
   bytes back.
@@ -39,7 +39,7 @@ token_auth. F: ``ip`` comes from a forwarded-for field."""
 
 _ESCAPED = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(.))")
 _SLIPPERY = re.compile(rb"[^\x20-\x5b\x5d-\x7e]")  # a backslash, too
-_NO_QUERY = re.compile(rb"[^\x21-\x7e]")
+_NO_QUERY = re.compile(rb"[^\x21\x23-\x7e]")  # a quote, too: readers of logs trip over it
 
 
 class Hit(NamedTuple):
