@@ -8,39 +8,31 @@ an equal hit that was not asked about would answer for this one.
 
 from __future__ import annotations
 
-import ipaddress
+import contextlib
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, TypedDict
 
 from matops.matomo import ini
 from matops.matomo.database import Database
+from matops.matomo.recorded_rows import Row, same_action, same_address, same_conversion
 from matops.matomo.tracked_hit import (
     ACTION,
-    CONTENT,
     CONVERSION,
-    DOWNLOAD,
-    EVENT,
     NO_ROW,
     NOTHING,
-    OUTLINK,
-    PAGE,
-    SEARCH,
     Expected,
     Privacy,
-    comparable,
     expect,
-    plain,
-    same_page,
 )
+from matops.mysql.session import ConnectionCut, NotReachable
 
 BEFORE, AFTER = 2.0, 10.0
 """Seconds around a log's stamp: it is the request's start, clocks differ, PHP may wait."""
 
 _NEAR = 5.0  # seconds between two spans that are asked about together
-
-Row = dict[str, Any]
 
 
 class Hit(TypedDict, total=False):
@@ -129,6 +121,29 @@ class Recorded:
         )
 
 
+class Patient:
+    """As ``Recorded``, but waits up to ``patience`` seconds for a database that went away."""
+
+    def __init__(
+        self, database: Database, patience: float, stop: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._db, self._patience, self._stop = database, patience, stop
+        self._asking = Recorded(database)
+
+    def ask(self, hits: Sequence[Hit]) -> list[Answer]:
+        """See ``Recorded.ask``. Raises NotReachable, ConnectionCut when patience is over."""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return self._asking.ask(hits)
+            except (ConnectionCut, NotReachable):
+                if time.monotonic() > until or self._stop():
+                    raise
+            time.sleep(0.5)
+            with contextlib.suppress(ConnectionCut, NotReachable):
+                self._db.session.reconnect()
+
+
 def privacy(database: Database) -> Privacy:
     """The settings in force that change a visitor's id."""
     found = database.session.rows("recorded_privacy", option=database.table("option"))
@@ -199,7 +214,7 @@ def _match(group: list[_Asked], rows: Iterator[Row]) -> None:
 def _hint(row: Row, asked: list[_Asked]) -> None:
     """A visitor that is recognised by its fingerprint may be recorded under an older id."""
     for one in asked:
-        if not one.times and _fits(row, one) and _same_address(one.wanted.ip, row["ip"]):
+        if not one.times and _fits(row, one) and same_address(one.wanted.ip, row["ip"]):
             if one.wanted.page_view and one.wanted.page_view == row.get("page_view"):
                 one.times += 1
             else:
@@ -207,14 +222,14 @@ def _hint(row: Row, asked: list[_Asked]) -> None:
             return
     for one in asked:
         named = one.wanted.visitor
-        same = named == row["visitor"] if named else _same_address(one.wanted.ip, row["ip"])
+        same = named == row["visitor"] if named else same_address(one.wanted.ip, row["ip"])
         one.others += same
 
 
 def _give(row: Row, asked: list[_Asked], *, sure: bool) -> bool:
     best: Optional[_Asked] = None
     for one in asked:
-        if not _fits(row, one) or not (sure or _same_address(one.wanted.ip, row["ip"])):
+        if not _fits(row, one) or not (sure or same_address(one.wanted.ip, row["ip"])):
             continue
         if best is None or _distance(row, one) < _distance(row, best):
             best = one
@@ -233,51 +248,8 @@ def _fits(row: Row, one: _Asked) -> bool:
         return False
     wanted = one.wanted
     if wanted.kind == CONVERSION:
-        return _same_conversion(row, wanted)
+        return same_conversion(row, wanted)
     page = wanted.page_view
     if page and row["page_view"] and page != row["page_view"]:
         return False
-    return _same_action(row, wanted)
-
-
-def _same_conversion(row: Row, wanted: Expected) -> bool:
-    if wanted.goal:
-        return int(row["goal"]) == wanted.goal
-    # Orders are 0, carts -1. The order's number may be hashed (PrivacyManager).
-    if not wanted.order:
-        return int(row["goal"]) == -1
-    return int(row["goal"]) == 0 and (row["idorder"] == wanted.order or len(row["idorder"]) == 40)
-
-
-def _same_action(row: Row, wanted: Expected) -> bool:
-    if row["name_type"] == SEARCH and not row["url"]:
-        word = plain(row["name"] or "")
-        return word in wanted.words if wanted.action == SEARCH else word in wanted.searches
-    if wanted.action in (DOWNLOAD, OUTLINK):
-        same = row["url_type"] == wanted.action
-        return same and comparable(row["url"] or "", whole=True) in wanted.words
-    if wanted.action == EVENT:
-        named = (plain(row["event_category"] or ""), plain(row["event_action"] or ""))
-        return named == wanted.words and _same_url(row, wanted)
-    if wanted.action == CONTENT:
-        return plain(row["content"] or "") in wanted.words and _same_url(row, wanted)
-    other = row["event_category"] or row["content"] or row["url_type"] not in (None, PAGE)
-    return not other and wanted.action == PAGE and _same_url(row, wanted)
-
-
-def _same_url(row: Row, wanted: Expected) -> bool:
-    if not row["url"]:  # "Page URL not defined": what is no URL is not kept
-        return "." not in wanted.url or not wanted.url
-    return same_page(wanted.url, row["url"])
-
-
-def _same_address(asked: str, recorded: Optional[bytes]) -> bool:
-    """A masked address ends in zero bytes: these are not compared."""
-    try:
-        mine = ipaddress.ip_address(asked).packed
-    except ValueError:
-        return True  # the log has none
-    if recorded is None:
-        return True
-    theirs = recorded.rstrip(b"\0")
-    return mine[: len(theirs)] == theirs
+    return same_action(row, wanted)

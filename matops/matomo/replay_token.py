@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Callable, Optional, TypeVar
 
 from matops.errors import MatopsError, OutcomeUnknown
@@ -66,7 +67,7 @@ class Token:
                 next="make one in Matomo and give it with --token-file",
             )
         secret = secrets.token_hex(16)
-        digest = hashlib.sha512((secret + salt).encode()).hexdigest()
+        digest = _hash(secret, salt)
         self._run("token_put", login, f"{NAME} {self._replay}", digest)
         self.id = int(self._db.session.value("token_id", (digest,), tokens=self._table))
         self.secret = secret
@@ -155,6 +156,21 @@ class Token:
     def close(self) -> None:
         """Closes the connection."""
         self._db.session.close()
+
+
+def in_force(database: Database, tokens: Mapping[str, str]) -> frozenset[str]:
+    """The names (keys) of those tokens (values) that Matomo knows and that have not expired."""
+    salt = ini.text_of(database.config, "General", "salt")
+    table = database.table("user_token_auth")
+    return frozenset(
+        name
+        for name, secret in tokens.items()
+        if database.session.value("token_valid", (_hash(secret, salt),), tokens=table)
+    )
+
+
+def _hash(secret: str, salt: str) -> str:
+    return hashlib.sha512((secret + salt).encode()).hexdigest()
 
 
 def left(docroot: str, replay: str = "") -> list[int]:

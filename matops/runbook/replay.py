@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Optional
 
 from matops.errors import MatopsError, Refused
@@ -16,6 +17,11 @@ from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
 from matops.runbook.there import run_there, same_or_refuse
 
 _PATIENCE = 3600.0  # seconds for reading a gap file on the host
+
+
+def here(site: Site) -> bool:
+    """True where this very process may do it: on the host, as who keeps matops' folder."""
+    return site.host.is_local and (site.keeper is None or os.geteuid() == 0)
 
 
 @dataclass
@@ -52,12 +58,14 @@ class Replay(Step):
     def look(self) -> Look:
         """Reads the whole gap file: what will be sent, what not and why. Refused while Matomo
         records nothing."""
-        running = None if self.site.host.is_local else self.site.jobs.latest(self.name)
+        running = None if here(self.site) else self.site.jobs.latest(self.name)
         if running and running.state == host_jobs.RUNNING:
-            same_or_refuse(self.site, self.name, running, self.asked.words)
+            if self.asked.file:
+                same_or_refuse(self.site, self.name, running, self.asked.words)
             why = f"job {running.name} runs since {running.started}"
             return Look([Action("attach to the replay that runs already", why, running.name)])
         self.found = self._ask(replay_there.look)
+        self.asked = replace(self.asked, file=self.found["file"])
         if self.found["complete"]:
             return Look(because=f"this gap file was replayed: {words.told(self.found)}")
         notes = words.notes(self.asked, self.found)
@@ -75,7 +83,7 @@ class Replay(Step):
 
     def _ask(self, function: Callable[..., Any]) -> Any:
         payload = {"docroot": self.site.docroot, "folder": self.folder, "asked": self.asked.data()}
-        if self.site.host.is_local:
+        if here(self.site):
             return function(**payload)
         return self.site.agent.call(
             f"{function.__module__}:{function.__name__}", payload,
@@ -84,7 +92,7 @@ class Replay(Step):
 
     def act(self, action: Action) -> None:
         """Here, or as a job on the host, or attaches to the job there."""
-        if not self.site.host.is_local:
+        if not here(self.site):
             run_there(self.site, self.name, self.asked.words, write=self.voices.write,
                       fence=self.fence, attach=str(action.payload or ""),
                       begin=self.still_ours)  # fmt: skip
@@ -95,7 +103,7 @@ class Replay(Step):
     def verify(self) -> Evidence:
         """The account: what the database holds of it now. MatopsError where it does not close."""
         found = self.result or self._ask(replay_there.look)
-        if self.site.host.is_local:  # else the job has said it
+        if here(self.site):  # else the job has said it
             for line in words.reasons(found):
                 self.say(line)
         many = (found.get("account") or {}).get("many", 0)

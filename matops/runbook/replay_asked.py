@@ -18,7 +18,7 @@ class Asked:
     """``sites`` () = all; ``rate`` hits/s, 0 = as fast as the server bears; ``max_load``: times
     that a tracker request may take as long as before, 0 = never mind; times in seconds."""
 
-    file: str
+    file: str = ""
     how: str = NATIVE
     workers: int = 4
     batch: int = 100
@@ -35,7 +35,7 @@ class Asked:
     @property
     def words(self) -> list[str]:
         """The same as a command for the host."""
-        found = ["logs.replay", "--file", self.file, "--how", self.how]
+        found = ["logs.replay", *(["--file", self.file] if self.file else []), "--how", self.how]
         found += ["--workers", str(self.workers), "--batch", str(self.batch)]
         found += ["--max-load", f"{self.max_load:g}", "--rate", f"{self.rate:g}"]
         found += ["--timeout", f"{self.timeout:g}s", "--patience", f"{self.patience:g}s"]

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Optional
+from urllib.parse import unquote_plus
 
+from matops.accesslog import gapstore
 from matops.accesslog.replay import account as accounts
 from matops.accesslog.replay.doubts import look_through
 from matops.accesslog.replay.ledger import Ledger
@@ -21,7 +23,7 @@ from matops.accesslog.replay.task import Run
 from matops.errors import MatopsError, Refused
 from matops.matomo import ini, queue_setup, replay_token
 from matops.matomo.database import Database
-from matops.matomo.recorded import Recorded
+from matops.matomo.recorded import Patient
 from matops.mysql.attempt import Stop
 from matops.runbook import replay_target
 from matops.runbook.replay_asked import Asked, of
@@ -33,10 +35,10 @@ class Work:
 
     def __init__(self, docroot: str, folder: str, asked: Asked) -> None:
         self.docroot, self.asked = docroot, asked
-        self.path = Path(asked.file)
+        self.path = Path(asked.file) if asked.file else _newest(Path(folder).parent / "gaps")
         if not self.path.is_file():
             raise Refused(
-                f"there is no gap file {asked.file} here",
+                f"there is no gap file {self.path} here",
                 state="Nothing was sent",
                 next="logs.gap makes one and names it",
             )
@@ -46,7 +48,8 @@ class Work:
             rows = database.session.rows("site_ids", site=database.table("site"))
             self.known = frozenset(int(row["idsite"]) for row in rows)
             self.config = database.config
-        self.rules = Rules(self.known, asked.sites, self._minus())
+            tokens = replay_token.in_force(database, _tokens(self.path))
+        self.rules = Rules(self.known, asked.sites, self._minus(), tokens)
 
     @property
     def ledger_path(self) -> Path:
@@ -101,7 +104,8 @@ class Work:
             "maintenance": self._on("maintenance_mode", "General", "0"),
             "transaction": self._on("bulk_requests_use_transaction", "Tracker", "1"),
             "queue": queue_setup.look(self.docroot).enabled,
-            "ledger": str(self.ledger_path), "done": 0, "in_doubt": 0, "complete": False,
+            "file": str(self.path), "ledger": str(self.ledger_path),
+            "done": 0, "in_doubt": 0, "complete": False,
         }  # fmt: skip
         if self.ledger_path.exists():
             ledger = Ledger(self.ledger_path, {})
@@ -138,13 +142,14 @@ class Work:
             with ExitStack() as stack:
                 database = stack.enter_context(Database(self.docroot, timeout=None))
                 run = self._run(ledger, say, stop)
+                recorder = Patient(database, self.asked.patience, lambda: bool(stop.reason))
+                run.recorder = recorder
                 with track("logs.replay", survey.wanted, "hits") as progress:
                     progress.add(ledger.totals.sent)
                     run.add = progress.add
                     replay(run)
-                recorder = Recorded(database)
                 if not self.asked.through_queue:  # there the rows come later
-                    look_through(run, recorder)
+                    look_through(run)
                 self._stopped(stop, ledger, survey.wanted)
                 ledger.finish()
                 if not self.asked.token_file:
@@ -154,7 +159,7 @@ class Work:
             ledger.close()
 
     def _account(
-        self, ledger: Ledger, survey: accounts.Survey, recorder: Recorded, track: Any
+        self, ledger: Ledger, survey: accounts.Survey, recorder: Patient, track: Any
     ) -> dict[str, Any]:
         sums = ledger.totals
         totals = {"settled": sums.sent, "tracked": sums.tracked, "batches": sums.batches,
@@ -214,6 +219,21 @@ class Work:
 def look(docroot: str, folder: str, asked: dict[str, Any]) -> dict[str, Any]:
     """The facts of a plan, from afar."""
     return Work(docroot, folder, of(asked)).facts()
+
+
+def _newest(root: Path) -> Path:
+    """The merged gap file that was made last; one that is not there, where there is none."""
+    found = sorted(root.glob(f"*Z-*Z/{gapstore.MERGED}"), key=lambda path: path.stat().st_mtime)
+    return found[-1] if found else root / gapstore.MERGED
+
+
+def _tokens(path: Path) -> dict[str, str]:
+    """What stands in the gap file for a token → the token, decoded."""
+    try:
+        found = json.loads((path.parent / gapstore.TOKENS).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {name: unquote_plus(secret) for name, secret in found.items()}
 
 
 def _digest(path: Path) -> str:

@@ -18,7 +18,7 @@ from matops.units import parse_duration
 
 NAME = "logs.replay"
 FLAGS = {
-    "file": "the gap file on that host, as logs.gap named it",
+    "file": "the gap file on that host; else the merged one that logs.gap made last",
     "how": "native: our own client of the bulk tracking API; import_logs: Matomo's own script",
     "sites": "only these sites (numbers, with commas), as a trial; the rest is for the next run",
     "workers": "requests at the same time, 1 to 32; a visitor's hits stay in their order",
@@ -61,7 +61,7 @@ def replay(
 
     Runs on the host as a job. Stopped or killed (we, the web server, the database), the same
     command goes on: the database tells which batches it has. At the end each hit is looked for.
-    Example: fab -H web1 logs.replay --file /var/lib/matops/…/gap.tsv --sites 3329
+    Example: fab -H web1 logs.replay --sites 3329 --dry-run
     """
     asked = parse({k: v for k, v in locals().items() if k not in ("c", "json", "local")})
     desk = Desk(c, json=json)
@@ -85,8 +85,6 @@ def make_step(desk: Desk, site: Site, asked: Asked, stop: Stop) -> Replay:
 
 def parse(flags: dict[str, Any]) -> Asked:
     """What was typed. UsageError."""
-    if not flags["file"]:
-        raise UsageError("--file is missing: the gap file, as logs.gap named it")
     if flags["through_queue"] and not flags["token_file"]:
         raise UsageError(
             "--through-queue wants --token-file: the token must live until the queue is worked off"

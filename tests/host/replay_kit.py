@@ -73,7 +73,7 @@ def hostile(gap: Gap, first: int) -> dict[int, str]:
         (page(first + 3) + "&ca=1", "the server fails at it alone"),
         (page(first + 4, cid="short"), "16 characters"),
         (page(first + 5, idsite="77"), "names no site"),
-        (page(first + 6, cip="9.9.9.9"), "had no token"),
+        (page(first + 6, cip="9.9.9.9"), "had no token in force"),
         (page(first + 7) + "&e_c=Caf%E9&e_a=%FF%FE", ""),
         (page(first + 8, rec="0"), "none"),
     )

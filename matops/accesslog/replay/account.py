@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 from matops.accesslog import gapfile
-from matops.accesslog.replay.doubts import Recorder, asked
 from matops.accesslog.replay.request import Item, Rules, request_of, why_not
+from matops.accesslog.replay.task import Recorder, asked
 
 _SLICE = 2000  # hits asked about at once; a slice ends between two seconds
 

@@ -7,40 +7,13 @@ alone. What they cannot tell stays as it is: never more than once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Optional, Protocol
-
-from matops.accesslog.replay.lanes import Batch, of
+from matops.accesslog.replay.lanes import batch_of, of
 from matops.accesslog.replay.ledger import REPAIR
-from matops.accesslog.replay.request import Item
-from matops.accesslog.replay.task import Run
+from matops.accesslog.replay.task import Answer, Run
 from matops.accesslog.replay.worker import Worker
 
 
-class Answer(Protocol):
-    """As ``matomo.recorded.Answer``."""
-
-    @property
-    def times(self) -> Optional[int]: ...
-    @property
-    def why(self) -> str: ...
-    @property
-    def others(self) -> int: ...
-
-
-class Recorder(Protocol):
-    """Who looks into the log tables: ``matomo.recorded.Recorded``."""
-
-    def ask(self, hits: Sequence[Any]) -> Sequence[Answer]: ...
-
-
-def asked(item: Item) -> dict[str, Any]:
-    """The hit as it was sent: it names its own time, so a row's time is exactly that."""
-    hit = item.hit
-    return {"query": item.text, "time": float(int(hit.epoch)), "ip": hit.ip or "0.0.0.0"}
-
-
-def look_through(run: Run, recorder: Recorder) -> None:
+def look_through(run: Run) -> None:
     """Settles each doubtful batch. Raises what a worker raises; stops where it is asked to."""
     if not run.ledger.doubtful:
         return
@@ -48,11 +21,11 @@ def look_through(run: Run, recorder: Recorder) -> None:
     try:
         for sending in list(run.ledger.doubtful):
             items = of(run.path, run.rules, sending)
-            answers = recorder.ask([asked(item) for item in items])
+            answers = run.look_for(items)
             missing = [i for i, a in zip(items, answers) if a.times == 0 and not _odd(a)]
             unclear = sum(a.times is None or (a.times == 0 and a.others > 0) for a in answers)
             for item in missing:
-                worker.deliver(Batch(REPAIR, 1, (item,)))
+                worker.deliver(batch_of(REPAIR, 1, [item]))
             if run.over:
                 break
             run.say(

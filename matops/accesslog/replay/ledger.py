@@ -109,6 +109,8 @@ class Ledger:
                 number = entry["n"]
                 self.doubtful = [one for one in self.doubtful if one.number != number]
                 self._count(entry)
+            elif entry["t"] == "there":
+                self._count(entry)
             elif entry["t"] == "complete":
                 self.complete = True
         except (ValueError, KeyError, TypeError) as error:
@@ -171,6 +173,13 @@ class Ledger:
         with self._turn:
             self._write(entry)
             self.doubtful = [one for one in self.doubtful if one.number != sending.number]
+            self._count(entry)
+
+    def there(self, hits: int) -> None:
+        """So many hits of a batch that was undone are recorded all the same."""
+        entry = {"t": "there", "sent": hits, "tracked": hits}
+        with self._turn:
+            self._write(entry)
             self._count(entry)
 
     def finish(self) -> None:

@@ -30,8 +30,8 @@ DAY = 86_400
 
 NO_SITE = "it names no site that there is"
 OTHER_SITE = "of a site that was not asked for"
-NO_TOKEN = "Matomo refused it: it sets its own address or place, and had no token"
-STALE = "Matomo refused it: it names a time more than a day before, and had no token"
+NO_TOKEN = "Matomo refused it: it sets its own address or place, and had no token in force"
+STALE = "Matomo refused it: it names a time more than a day before, and had no token in force"
 BEFORE = "of a site that was replayed on its own before"
 
 
@@ -48,11 +48,13 @@ class Item:
 @dataclass(frozen=True)
 class Rules:
     """What is sent at all. ``known``: sites that there are (None = not known); ``sites``: only
-    these (() = all); ``minus``: not these, they were replayed on their own before."""
+    these (() = all); ``minus``: not these, they were replayed on their own before; ``tokens``:
+    what stands in the gap file for a token that is in force (None = any token counts)."""
 
     known: Optional[Collection[int]] = None
     sites: Collection[int] = ()
     minus: Collection[int] = ()
+    tokens: Optional[Collection[str]] = None
 
 
 def names(query: str) -> dict[str, str]:
@@ -76,7 +78,9 @@ def why_not(hit: Hit, rules: Rules) -> str:
         return OTHER_SITE
     if number in rules.minus:
         return BEFORE
-    return "" if given.get("token_auth") else _unauthorised(given, hit.epoch)
+    token = given.get("token_auth", "")
+    known = token in rules.tokens if rules.tokens is not None else bool(token)
+    return "" if known else _unauthorised(given, hit.epoch)
 
 
 def _unauthorised(given: dict[str, str], at: float) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from matops.accesslog.replay.client import Client, Lost, NotSent
-from matops.accesslog.replay.lanes import batches
+from matops.accesslog.replay.lanes import batches, of
 from matops.accesslog.replay.ledger import REPAIR
 from matops.accesslog.replay.pace import EVERY
 from matops.accesslog.replay.task import Run, give_back
@@ -48,6 +48,11 @@ def settle_open(run: Run, worker: Worker) -> None:
         run.say(f"  batch {sending.number} ({sending.hits} hits) was under way when an earlier run "
                 f"ended: {_TOLD[recorded]}")  # fmt: skip
         if recorded is False:
+            there = run.there(of(run.path, run.rules, sending))
+            run.skip |= there
+            if there and sending.lane != REPAIR:
+                run.ledger.there(len(there))
+                run.add(len(there))
             run.ledger.end(sending, again=True)
         else:
             run.ledger.end(sending, tracked=sending.hits, doubt=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Protocol
+from typing import Any, Optional, Protocol
 
 from matops.accesslog.replay.client import Target
 from matops.accesslog.replay.ledger import Ledger
 from matops.accesslog.replay.pace import Pace
-from matops.accesslog.replay.request import Rules
+from matops.accesslog.replay.request import Item, Rules
 from matops.errors import MatopsError
 
 
@@ -34,11 +35,34 @@ class Asked(Protocol):
     reason: str
 
 
+class Answer(Protocol):
+    """As ``matomo.recorded.Answer``."""
+
+    @property
+    def times(self) -> Optional[int]: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def others(self) -> int: ...
+
+
+class Recorder(Protocol):
+    """Who looks into the log tables: ``matomo.recorded.Recorded``."""
+
+    def ask(self, hits: Sequence[Any]) -> Sequence[Answer]: ...
+
+
+def asked(item: Item) -> dict[str, Any]:
+    """The hit as it was sent: it names its own time, so a row's time is exactly that."""
+    hit = item.hit
+    return {"query": item.text, "time": float(int(hit.epoch)), "ip": hit.ip or "0.0.0.0"}
+
+
 @dataclass
 class Run:
     """What the workers share. ``add``: so many hits are settled. ``patience``: seconds that the
     server may be away. ``probe``: a request that records nothing (it has no rec=1), but takes the
-    whole way through token and transaction."""
+    whole way through token and transaction. ``recorder``: None = nobody can be asked."""
 
     path: Path
     rules: Rules
@@ -48,6 +72,7 @@ class Run:
     mark: Callable[[], Mark]
     stop: Asked
     say: Callable[[str], None]
+    recorder: Optional[Recorder] = None
     add: Callable[[int], None] = lambda hits: None
     size: int = 100
     probe: str = "?idsite=1&rec=0"
@@ -56,7 +81,22 @@ class Run:
 
     def __post_init__(self) -> None:
         self.failure: Optional[BaseException] = None
+        self.skip: set[int] = set()
+        """Positions of hits of an undone batch that are in the database all the same."""
+        self._asking = threading.Lock()
         self._told = 0.0
+
+    def look_for(self, items: Sequence[Item]) -> Sequence[Answer]:
+        """What the log tables say of each hit; one worker asks at a time."""
+        assert self.recorder is not None
+        with self._asking:
+            return self.recorder.ask([asked(item) for item in items])
+
+    def there(self, items: Sequence[Item]) -> set[int]:
+        """Positions of those that are surely recorded; none where nobody can be asked."""
+        if self.recorder is None:
+            return set()
+        return {i.position for i, answer in zip(items, self.look_for(items)) if answer.times}
 
     @property
     def over(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import queue
 import time
+from dataclasses import replace
 from typing import Optional
 
 from matops.accesslog.replay.client import Client, Lost, NotSent, Reply, Target
@@ -84,6 +85,10 @@ class Worker:
                 return
             failures += 1
             self._well_or_wait(why)
+            left = self._without_recorded(batch)
+            if left is None:
+                return
+            batch = left
         if self._run.over:
             return
         if len(batch.items) > 1:
@@ -91,6 +96,27 @@ class Worker:
                 self.deliver(part, 1 if len(part.items) > 1 else _TRIES)
         else:
             self._refuse(batch, why)
+
+    def _without_recorded(self, batch: Batch) -> Optional[Batch]:
+        """What of an undone batch is to be sent again; None: nothing.
+
+        A server may abort a transaction (deadlock, innodb_snapshot_isolation, a lock wait with
+        innodb_rollback_on_timeout) in a statement whose failure Matomo passes over: what comes
+        behind it is then recorded, hit by hit, although the batch failed and its mark is undone.
+        """
+        there = self._run.there(batch.items)
+        if not there:
+            return batch
+        self._run.say(f"  {len(there)} hits of a failed batch are recorded all the same")
+        if batch.lane != REPAIR:
+            self._run.ledger.there(len(there))
+            self._run.add(len(there))
+        items = tuple(item for item in batch.items if item.position not in there)
+        if items:
+            return replace(batch, items=items)
+        gone = replace(batch, items=())
+        self._run.ledger.end(_sending(self._run.ledger.next_number(), gone, 0))
+        return None
 
     def _paced(self, batch: Batch) -> str:
         pace, over = self._run.pace, lambda: self._run.over
