@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matops.matomo import archiver, ini
+from matops.matomo import archiver, ini, schedules
 from matops.matomo.database import Database
 from matops.matomo.probes import background
 from matops.matomo.schedules import ARCHIVE, TASKS, words
@@ -34,6 +34,11 @@ _STARTERS = (
     ("apache2", "by the web server"), ("php-fpm", "by the web server"), ("sshd", "over SSH"),
     ("systemd", "by systemd"), ("containerd-shim", "in a container"), ("conmon", "in a container"),
 )  # fmt: skip
+
+
+def survey(docroot: str, what: Sequence[str], keep: str) -> list[dict[str, Any]]:
+    """``schedules.find`` and ``look`` in one call."""
+    return [schedules.find(docroot, what, keep), look(docroot)]
 
 
 def look(docroot: str) -> dict[str, Any]:

@@ -39,6 +39,12 @@ def find(site: Site) -> dict[str, Any]:
     return found
 
 
+def survey(site: Site) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The schedules, and what runs: ``archiver_work.survey``."""
+    found, work = ask(site, "archiver_work:survey", what=WHAT, keep=keep(site))
+    return found, work
+
+
 class ArchiverStop(Step):
     """Holds the schedules of one host, and waits for, or ends, what runs.
 
@@ -64,7 +70,7 @@ class ArchiverStop(Step):
 
     def look(self) -> Look:
         """What would be held, waited for, ended. Refused where something would go on."""
-        found, work = find(self.site), self._work()
+        found, work = survey(self.site)
         self._refuse_unheld(found, work)
         loose = [e for e in words.loose(found) if not e["why_not"]]
         self.edits_cron = self.edits_cron or any(e["place"] == "cron" for e in loose)
@@ -199,12 +205,12 @@ class ArchiverStop(Step):
         return found
 
     def verify(self) -> Evidence:
-        """Looks for schedules once more; watches that cron's next minute starts nothing."""
-        found = find(self.site)
+        """Looks for schedules once more, and for what runs."""
+        found, work = survey(self.site)
         left = [e["shown"] for e in words.loose(found) if not e["why_not"]]
         if left:
             raise MatopsError(f"not held: {words.some(left)}", next=f"run {self.name} again")
-        lines = words.running(self._work())
+        lines = words.running(work)
         if lines:
             raise MatopsError(
                 f"something that is not held starts the archiver: {words.some(lines)}",

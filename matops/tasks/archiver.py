@@ -10,10 +10,9 @@ from matops.errors import Refused
 from matops.matomo.site import Site
 from matops.runbook import archiver_words as words
 from matops.runbook.archiver_start import ArchiverStart
-from matops.runbook.archiver_stop import GRACE, ArchiverRows, ArchiverStop, find
+from matops.runbook.archiver_stop import GRACE, ArchiverRows, ArchiverStop, survey
 from matops.runbook.archiver_watch import MINUTE, ArchiverWatch
 from matops.runbook.engine import run_steps
-from matops.runbook.invalidations_step import ask
 from matops.runbook.step import Step
 from matops.tasks.desk import CHANGING, JSON_HELP, LOCAL_HELP, YES_HELP, Desk, confirmer
 from matops.tasks.operate import operation
@@ -153,8 +152,7 @@ def status(c: Any, json: bool = False, local: bool = False) -> None:
     listed = [hostname(one) for one in sites]
     rows, data = [], []
     for site in sites:
-        found = find(site)
-        work = ask(site, "archiver_work:look")
+        found, work = survey(site)
         data.append({"host": site.host.name, **found, **work,
                      "strangers": words.strangers(work, listed)})  # fmt: skip
         rows += [
