@@ -25,6 +25,7 @@ from matops.tasks import (
     plan,
     prep,
     queue,
+    recover,
     rehearse,
     release,
     rollback,
@@ -61,6 +62,10 @@ ns.add_task(update.update)
 ns.add_collection(core_update.ns)
 ns.add_task(rollback.rollback)
 ns.add_collection(outage.ns)
+
+# The system comes back: the hits of the outage, then the reports (logs.gap, logs.replay and
+# archive.invalidate, archive.run, archive.compare are its parts).
+ns.add_task(recover.recover)
 
 # The database: look at it at any time; optimize it while it is up.
 ns.add_collection(db.ns)

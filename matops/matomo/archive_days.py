@@ -181,3 +181,21 @@ def newest(archives: dict[int, dict[str, Any]]) -> tuple[Optional[list[int]], st
         return None, _WORDS.get(flag, f"flag {flag}")
     figures = [int(one.get("nb_visits", 0)), int(one.get("nb_actions", 0))]
     return figures, _WORDS.get(flag, "")
+
+
+def held(docroot: str, start: float, end: float) -> dict[str, int]:
+    """What the log tables hold of [start, end), of all sites: ``{"visits", "actions"}``."""
+
+    def moment(epoch: float) -> dt.datetime:
+        return dt.datetime.fromtimestamp(epoch, dt.timezone.utc).replace(tzinfo=None)
+
+    found = {"visits": 0, "actions": 0}
+    with Database(docroot, timeout=None) as db:
+        visit, link = db.table("log_visit"), db.table("log_link_visit_action")
+        for idsite in _zones(db, ()):
+            span = (idsite, moment(start), moment(end))
+            visits = db.session.value("visits_in_window", span, log_visit=visit)
+            actions = db.session.value("actions_in_window", span, log_link_visit_action=link)
+            found["visits"] += int(visits or 0)
+            found["actions"] += int(actions or 0)
+    return found

@@ -1,0 +1,164 @@
+"""The phase ``recover`` as a list of steps: the system comes back, then the hits of the outage.
+
+First what users and visitors wait for: tracking, the UI, the archiver's cron. Then, at leisure,
+the gap, the replay, the reports. A step that has nothing to do says so: the list is the same for
+a held queue and for a replay, in a first run and in one that goes on.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Optional
+
+from matops.matomo.site import Site
+from matops.runbook import archive_step, queue_switch
+from matops.runbook import log_gap_plan as plans
+from matops.runbook.archive_compare import ArchiveCompare
+from matops.runbook.archive_invalidate import ArchiveInvalidate
+from matops.runbook.archive_run import ArchiveRun
+from matops.runbook.archive_run import Asked as RunAsked
+from matops.runbook.archive_step import Voices, Window
+from matops.runbook.archiver_start import ArchiverStart
+from matops.runbook.log_gap import Ways
+from matops.runbook.maintenance import steps_off as maintenance_off
+from matops.runbook.outage import Outage
+from matops.runbook.outage_begin import MODE, OutageEnd
+from matops.runbook.outage_prove import OutageProve
+from matops.runbook.phase import Phase
+from matops.runbook.phases import Servers, Voice
+from matops.runbook.queue_drain import DrainQueue
+from matops.runbook.queue_release import ReleaseQueue
+from matops.runbook.queue_switch import SwitchQueue
+from matops.runbook.recover_account import RecoverAccount
+from matops.runbook.recover_replay import RecoverGap, RecoverReplay
+from matops.runbook.replay import Voices as ReplayVoices
+from matops.runbook.replay_asked import Asked as ReplayAsked
+from matops.runbook.step import Step, Track
+from matops.runbook.tracking import steps_on as tracking_on
+from matops.runbook.tracking_mode import QUEUE
+from matops.units import utc_now
+
+RECOVER = Phase(
+    "recover", "recover",
+    "Tracking, the UI and the archiver come back; the hits of the outage are recorded and the "
+    "reports of those days built anew.",
+    {
+        "logs.gap": ("tracking.on", "cut the gap out of the access logs, once tracking is on"),
+        "logs.replay": ("logs.gap", "replay the gap's hits, once they are cut"),
+        "archive.invalidate": ("outage.prove", "queue the days of the outage to be built anew"),
+        "archive.run": ("outage.prove", "core:archive, until none of these waits"),
+        "archive.compare": ("outage.prove", "compare the reports with the log tables"),
+        "recover.account": ("outage.prove", "the account of the outage's hits"),
+        "outage.end": ("outage.prove", "set the outage's record aside"),
+    },
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recover:
+    """What ``recover`` was asked. ``trial``: the site that goes first, 0 = none; ``archive``:
+    whether reports are built at all; ``run``: for core:archive; ``keep``: until when gap files
+    are kept (epoch); ``accept_account``: go on although it does not close."""
+
+    track: Track
+    keep: float
+    gap: plans.Typed = field(default_factory=plans.Typed)
+    replay: ReplayAsked = field(default_factory=lambda: ReplayAsked(""))
+    accept_account: bool = False
+    trial: int = 0
+    archive: bool = True
+    run: RunAsked = field(default_factory=RunAsked)
+    prove_site: int = 0
+
+
+def recover(
+    servers: Servers, voice: Voice, asked: Recover, record: Mapping[str, Any]
+) -> list[Step]:
+    """``record``: the outage's, as it is before."""
+    say, web, everywhere = voice.say, servers.web, servers.all
+    queue = record["notes"].get(MODE) == QUEUE
+    drain = DrainQueue(servers.leader, say, voice.write)
+    # A queue that was on for the outage only is emptied before it goes off again.
+    lent: list[Step] = [drain] if queue and queue_switch.FOUND in record["found"] else []
+    steps: list[Step] = [
+        *lent,
+        *(SwitchQueue(site, say, None) for site in web),
+        *(ReleaseQueue(site, say) for site in everywhere),
+        *tracking_on(web, say),
+        *maintenance_off(web, say),
+        *(ArchiverStart(site, say) for site in everywhere),
+        drain,
+        OutageProve(servers.leader, say, idsite=asked.prove_site),
+    ]
+    gap, replay = (None, None) if queue else _late(servers, voice, asked)
+    steps += [gap, replay] if gap and replay else []
+    if asked.archive:
+        steps += archive_steps(servers.leader, voice, asked, replay)
+    return [
+        *steps,
+        RecoverAccount(
+            servers.leader,
+            say,
+            lambda: window_of(servers.leader),
+            gap=gap,
+            replay=replay,
+            accept=asked.accept_account,
+        ),
+        *(OutageEnd(site, say) for site in everywhere),
+    ]
+
+
+def _late(servers: Servers, voice: Voice, asked: Recover) -> tuple[RecoverGap, RecoverReplay]:
+    ways = Ways(asked.track, voice.write, asked.keep)
+    gap = RecoverGap(servers.web, voice.say, asked.gap, ways)
+    voices = ReplayVoices(asked.track, voice.write)
+    return gap, RecoverReplay(servers.leader, voice.say, asked.replay, voices, gap)
+
+
+def archive_steps(
+    site: Site, voice: Voice, asked: Recover, replay: Optional[RecoverReplay]
+) -> list[Step]:
+    """Invalidate, build, compare: first the trial site, then all; once for each state of the
+    replay."""
+    voices = Voices(asked.track, voice.write)
+    steps: list[Step] = []
+
+    def window() -> Window:
+        return window_of(site)
+
+    def run(sites: tuple[int, ...]) -> Callable[[], RunAsked]:
+        def now() -> RunAsked:
+            first, last = any_days(window())
+            return replace(asked.run, sites=sites, first=first, last=last)
+
+        return now
+
+    def once() -> str:
+        return replay.settled if replay else QUEUE
+
+    trials: list[tuple[int, ...]] = [(asked.trial,)] if asked.trial else []
+    for sites in [*trials, ()]:
+        steps += [
+            ArchiveInvalidate(site, voice.say, voices, window, sites, once=once),
+            ArchiveRun(site, voice.say, voices, run(sites)),
+            ArchiveCompare(site, voice.say, window, sites),
+        ]
+    return steps
+
+
+def window_of(site: Site) -> Window:
+    """What is built anew: between the marks, or with a queue from the outage's beginning on."""
+    data = Outage(site).read()
+    if data["notes"].get(MODE) != QUEUE:
+        return archive_step.marked(site)
+    began = archive_step.parse_moment(data["began"], "the outage's record")
+    return Window(began, utc_now().timestamp())
+
+
+def any_days(window: Window) -> tuple[str, str]:
+    """First and last day that the window touches in any time zone. Pure."""
+    first = dt.datetime.fromtimestamp(window.start, dt.timezone(dt.timedelta(hours=-12)))
+    last = dt.datetime.fromtimestamp(window.end, dt.timezone(dt.timedelta(hours=14)))
+    return str(first.date()), str(last.date())
