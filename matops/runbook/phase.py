@@ -14,7 +14,7 @@ from typing import Any, Optional
 from matops.errors import MatopsError, OutcomeUnknown, Refused
 from matops.matomo.site import Site
 from matops.runbook import plan
-from matops.runbook.engine import FAILED, PLANNED, Outcome, Run, label, run_step
+from matops.runbook.engine import FAILED, NOT_REACHED, PLANNED, Outcome, Run, label, run_step
 from matops.runbook.step import Step
 from matops.units import show_duration, show_epoch
 
@@ -54,7 +54,7 @@ def preview(
     """
     dry = replace(run, dry_run=True, hold=None)
     outcomes: list[Outcome] = []
-    for step in steps:
+    for position, step in enumerate(steps):
         first, words = after.get(step.name, ("", ""))
         if any(each.step == first and each.status in (PLANNED, LATER) for each in outcomes):
             run.say(f"{label(step, run)}: then {words}")
@@ -65,6 +65,12 @@ def preview(
         if outcome.error and changes and not isinstance(outcome.error, OutcomeUnknown):
             outcome = replace(outcome, status=LATER, detail=_later(outcome.error), error=None)
         outcomes.append(outcome)
+        if outcome.error and step.reads_only:  # a gate: what lies behind it is not to be thought of
+            rest = steps[position + 1 :]
+            why = f"{step.name} came first"
+            return outcomes + [
+                Outcome(each.name, NOT_REACHED, why, host=each.site.host.name) for each in rest
+            ]
     return outcomes
 
 

@@ -6,7 +6,7 @@ there; after it, old code on a new schema is a danger, and this way is closed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 from matops.errors import MatopsError, Refused
@@ -39,8 +39,15 @@ def look(site: Site, data: dict[str, Any]) -> Optional[Verdict]:
     return migrated.from_data(site.ask("matomo.migrated:look", before=picture, timeout=600))
 
 
-def no_way_back(site: Site, verdict: Verdict, backups: str) -> Refused:
-    """The error after a migration ran: what can be done instead. ``backups``: the newest."""
+def no_way_back(site: Site, verdict: Verdict, backups: str, record: Mapping[str, Any]) -> Refused:
+    """The error after a migration ran: what can be done instead. ``backups``: the newest;
+    ``record``: the outage's."""
+    done = (record["notes"].get("update") or {}).get("proved")
+    forward = (
+        f"the update to {done} is done, and `recover` ends the outage"
+        if done
+        else "`update` again goes on where core:update stopped"
+    )
     told = "; ".join(verdict.migrated[:_SHOWN]) or "core:update had begun"
     more = len(verdict.migrated) - _SHOWN
     told += f" and {more} more" if more > 0 else ""
@@ -48,8 +55,8 @@ def no_way_back(site: Site, verdict: Verdict, backups: str) -> Refused:
         f"there is no way back: Matomo cannot downgrade its schema, and migrations ran ({told})",
         host=site.host.name,
         state="Nothing was changed; hits are kept as before",
-        next="go forward: `update` again goes on where core:update stopped. Or restore your full "
-        f"backup of the database by its own tool, then release.back ({backups})",
+        next=f"go forward: {forward}. Or restore your full backup of the database by its own "
+        f"tool, then release.back ({backups})",
     )
 
 
@@ -76,11 +83,12 @@ class RollbackCheck(Step):
 
     def verify(self) -> Evidence:
         """Compares. Refused after a migration."""
-        verdict = look(self.site, Outage(self.site).read())
+        record = Outage(self.site).read()
+        verdict = look(self.site, record)
         if verdict is None:
             return Evidence("the files were not exchanged: nothing can have migrated")
         if not verdict.way_back:
-            raise no_way_back(self.site, verdict, self._backups())
+            raise no_way_back(self.site, verdict, self._backups(), record)
         for line in (*verdict.harmless, *verdict.others):
             self.say(f"  since the exchange: {line}")
         return Evidence(f"{verdict.verdict} since the exchange: the way back is open")
@@ -102,11 +110,12 @@ class RowsBack(Step):
 
     def look(self) -> Look:
         """Which rows differ, and only they."""
-        verdict = look(self.site, Outage(self.site).read())
+        record = Outage(self.site).read()
+        verdict = look(self.site, record)
         if verdict is None or not verdict.put_back:
             return Look(because="the new files wrote none")
         if not verdict.way_back:
-            raise no_way_back(self.site, verdict, "see `check`")
+            raise no_way_back(self.site, verdict, "see `check`", record)
         self._rows = verdict.put_back
         names = ", ".join(sorted(self._rows)[:_SHOWN])
         more = f" and {len(self._rows) - _SHOWN} more" if len(self._rows) > _SHOWN else ""

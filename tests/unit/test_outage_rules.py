@@ -10,7 +10,7 @@ import pytest
 from matops.errors import OutcomeUnknown, Refused
 from matops.matomo.migrated import MIGRATED, Verdict
 from matops.matomo.site import Site
-from matops.runbook.engine import FAILED, PLANNED, UNKNOWN, Run
+from matops.runbook.engine import FAILED, NOT_REACHED, PLANNED, UNKNOWN, Run
 from matops.runbook.journal import Journal
 from matops.runbook.outage_watch import level, queue_line, queue_state
 from matops.runbook.outage_words import held_line, rows
@@ -70,10 +70,14 @@ def test_the_record_in_a_table() -> None:
 def test_after_a_migration_the_refusal_says_what_can_be_done() -> None:
     site = cast(Site, SimpleNamespace(host=SimpleNamespace(name="web1")))
     lines = [f"version_core: 5.3.1 → 5.{n}" for n in range(5)]
-    error = no_way_back(site, Verdict(MIGRATED, lines), "full backup 3 h old")
+    record: dict[str, Any] = {"notes": {}}
+    error = no_way_back(site, Verdict(MIGRATED, lines), "full backup 3 h old", record)
     assert error.code == 3
     for words in ("cannot downgrade its schema", "and 2 more", "`update` again", "full backup 3 h"):
         assert words in error.line()
+    record["notes"]["update"] = {"proved": "5.8.0"}
+    done = no_way_back(site, Verdict(MIGRATED, lines), "", record)
+    assert "the update to 5.8.0 is done, and `recover`" in done.line()
 
 
 def test_the_plan_s_time_in_the_question() -> None:
@@ -102,13 +106,28 @@ class Fake(Step):
         raise AssertionError("a plan must not act")
 
 
+class Gate(Fake):
+    """A step that only reads, and says no."""
+
+    reads_only = True
+
+    def __init__(self) -> None:
+        super().__init__("gate", DONE)
+
+    def verify(self) -> Evidence:
+        raise Refused("no way back")
+
+
 ACT, DONE = Look([Action("do it", "why")]), Look(because="is so")
 
 
 def plan(*looks: Any) -> list[Any]:
     site = cast(Site, SimpleNamespace(host=SimpleNamespace(name="web1")))
     run = Run(site, lambda line: None, cast(Journal, None), None, True)
-    return preview([Fake(f"s{n}", look) for n, look in enumerate(looks)], run)
+    steps = [
+        look if isinstance(look, Fake) else Fake(f"s{n}", look) for n, look in enumerate(looks)
+    ]
+    return preview(steps, run)
 
 
 def test_a_no_that_an_earlier_step_may_change_is_looked_at_then() -> None:
@@ -122,6 +141,11 @@ def test_a_no_before_anything_would_be_done_is_an_error_and_the_rest_is_still_to
     assert [each.status for each in outcomes] == ["already done", FAILED, PLANNED, "already done"]
     error = first_error(outcomes)
     assert error is not None and error.code == 3
+
+
+def test_behind_a_gate_that_says_no_nothing_is_looked_at() -> None:
+    outcomes = plan(Gate(), ACT)
+    assert [each.status for each in outcomes] == [FAILED, NOT_REACHED]
 
 
 def test_what_is_unknown_stays_unknown() -> None:
