@@ -1,8 +1,8 @@
 """What archives on this host now, who started it, and its end. Called on the host, as root.
 
-``core:archive`` ends by itself on TERM (it stops its children and its scheduler); one that was
-killed leaves its children behind, re-parented to init, and its rows in progress. A script around
-it would only start the next ``core:archive``: it is ended first.
+A ``core:archive`` that is killed leaves its children behind, re-parented to init, and its rows in
+progress; TERM kills it, too (Matomo 5 handles TERM only with its feature flag SystemSignals, which
+is off). A script around it would only start the next one: it is ended first, the children last.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from matops.mysql.session import DatabaseError
 _LOOKING = {"lock_wait_timeout": 5}
 _JOB = re.compile(r"/jobs/([\w.:-]+)/run\b")
 KINDS = (ARCHIVE, TASKS)
+AROUND = "script around it"
+_ORDER = {AROUND: 0, archiver.ARCHIVER: 1, archiver.TASKS: 2, archiver.CHILD: 3}
 _TRIGGER = "enableBrowserTriggerArchiving"
 _STARTERS = (
     ("cron", "by cron"), ("crond", "by cron"), ("anacron", "by anacron"), ("atd", "by at"),
@@ -71,7 +73,7 @@ def look(docroot: str) -> dict[str, Any]:
 
 def processes(docroot: str) -> list[dict[str, Any]]:
     """This installation's archivers, their children and scheduled tasks, and the scripts around
-    them, the outermost first."""
+    them, in the order in which they are to be ended."""
     every = background.processes()
     found = {p.pid: p for p in archiver.of_this(every, docroot)}
     around: dict[int, str] = {}
@@ -80,7 +82,7 @@ def processes(docroot: str) -> list[dict[str, Any]]:
             if parent not in found and _is_around(parent, docroot):
                 around[parent] = _line(parent)
     listed = [
-        {"pid": pid, "kind": "script around it", "user": _user(pid), "line": background.hide(line),
+        {"pid": pid, "kind": AROUND, "user": _user(pid), "line": background.hide(line),
          "seconds": 0, **_origin(pid)}
         for pid, line in around.items()
     ]  # fmt: skip
@@ -89,7 +91,7 @@ def processes(docroot: str) -> list[dict[str, Any]]:
          **_origin(p.pid)}
         for p in found.values()
     ]  # fmt: skip
-    return sorted(listed, key=lambda p: len(list(_ancestors(p["pid"]))))
+    return sorted(listed, key=lambda p: (_ORDER[p["kind"]], len(_ancestors(p["pid"]))))
 
 
 def clock(docroot: str) -> float:

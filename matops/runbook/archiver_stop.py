@@ -111,7 +111,7 @@ class ArchiverStop(Step):
     def _why_running(self) -> str:
         first = f"for up to {self._wait:.0f} s, then " if self._wait and self._stop else ""
         if self._stop:
-            return f"{first}TERM, which it takes for a stop; KILL after {self._grace:.0f} s"
+            return f"{first}TERM; KILL after {self._grace:.0f} s"
         return f"up to {self._wait:.0f} s; --stop-running ends it instead"
 
     def _refuse_unheld(self, found: dict[str, Any], work: dict[str, Any]) -> None:
