@@ -1,0 +1,106 @@
+"""logs.replay on a real Matomo: each hit once, at its own time, whatever is killed meanwhile."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+
+from tests.conftest import ROOT, Fab, one_line
+from tests.host import replay_kit as kit
+from tests.sandbox import Sandbox
+
+FAST = ("--max-load", "0")
+
+
+def test_odd_hits_and_plain_ones(fab: Fab, pristine: Sandbox) -> None:
+    gap = kit.Gap("odd", kit.hours_ago(30))
+    gap.pages(150)
+    fates = kit.hostile(gap, 150)
+    path = gap.place(pristine)
+    plan = fab("logs.replay", "--file", path, "--dry-run")
+    assert plan.code == 0 and "around" not in plan.out and "maintenance_mode is off" in plan.out
+    assert not kit.numbers(pristine, "odd")
+    trial = fab("logs.replay", "--file", path, "--sites", "2", *FAST)
+    assert trial.code == 0, trial.all
+    assert set(kit.numbers(pristine, "odd")) == {
+        n for n in range(160) if n % 2 and not fates.get(n)
+    }
+    ran = fab("logs.replay", "--file", path, *FAST)
+    assert ran.code == 0, ran.all
+    found = kit.numbers(pristine, "odd")
+    assert found == {n: 1 for n in range(160) if not fates.get(n)}
+    assert kit.out_of_order(pristine, "odd") == 0 and kit.tokens(pristine) == 0
+    for fate in fates.values():
+        assert fate == "none" or fate in trial.all + ran.all, fate
+    again = fab("logs.replay", "--file", path)
+    assert again.code == 0 and "already done" in again.out
+    times = pristine.sql(
+        "SELECT MIN(UNIX_TIMESTAMP(server_time)), MAX(UNIX_TIMESTAMP(server_time)) FROM"
+        " matomo.matomo_log_link_visit_action l JOIN matomo.matomo_log_action a ON"
+        " a.idaction = l.idaction_url WHERE a.name LIKE '%/r/odd/%'"
+    )
+    assert [int(float(t)) for t in times[0]] == [int(gap.begin), int(gap.begin + 149 * 0.05)]
+    _stops_where_nothing_is_recorded(fab, pristine)
+
+
+def _stops_where_nothing_is_recorded(fab: Fab, sandbox: Sandbox) -> None:
+    gap = kit.Gap("off", kit.hours_ago(2))
+    gap.pages(3)
+    path = gap.place(sandbox)
+    config = "/var/www/html/config/config.ini.php"
+    sandbox.exec("sh", "-c", f"printf '\\n[Tracker]\\nrecord_statistics = 0\\n' >> {config}")
+    ran = fab("logs.replay", "--file", path)
+    assert ran.code == 3 and "record_statistics is 0" in one_line(ran)
+    late = kit.Gap("late", time.time() + 3600)
+    late.pages(3)
+    ran = fab("logs.replay", "--file", late.place(sandbox))
+    assert ran.code == 3 and "in the future" in one_line(ran)
+    ran = fab("logs.replay", "--file", "/nowhere.gap")
+    assert ran.code == 3 and "no gap file /nowhere.gap" in one_line(ran)
+
+
+def _kill(sandbox: Sandbox, pattern: str) -> None:
+    sandbox.exec("pkill", "-KILL", "-f", pattern, check=False)
+
+
+def _until(sandbox: Sandbox, run: str, count: int) -> None:
+    until = time.monotonic() + 60
+    while len(kit.numbers(sandbox, run)) < count:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_killed_in_the_middle_each_hit_is_there_once(fab: Fab, pristine: Sandbox) -> None:
+    gap = kit.Gap("kill", kit.hours_ago(27))
+    gap.pages(480)
+    path = gap.place(pristine)
+    words = fab.command("logs.replay", "--file", path, "--rate", "100", "--batch", "30", *FAST)
+    for count in (40, 130):  # ours, twice
+        process = subprocess.Popen(words, cwd=ROOT, env=fab.environment(), text=True,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT)  # fmt: skip
+        _until(pristine, "kill", count)
+        _kill(pristine, "[l]ogs.replay --file")
+        out = process.communicate(timeout=60)[0]
+        assert process.returncode in (1, 4), out
+    process = subprocess.Popen([*words, "--json"], cwd=ROOT, env=fab.environment(), text=True,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)  # fmt: skip
+    _until(pristine, "kill", 230)
+    _kill(pristine, "[a]pache2 -k")
+    time.sleep(1)
+    pristine.service("apache2", "start")
+    _until(pristine, "kill", 340)
+    _kill(pristine, "[m]ariadbd")
+    time.sleep(1)
+    pristine.service("mariadb", "start")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    assert kit.numbers(pristine, "kill") == dict.fromkeys(range(480), 1)
+    assert kit.out_of_order(pristine, "kill") == 0 and kit.tokens(pristine) == 0
+    step = json.loads(out)["steps"][0]
+    assert "480 of 480 hits settled" in step["detail"] and "holds 480" in step["detail"]
+    secret = pristine.exec("sh", "-c", "cat /var/lib/matops/*/replay/* /var/lib/matops/*/jobs/*/*",
+                           check=False).stdout  # fmt: skip
+    assert "token_auth" not in secret
