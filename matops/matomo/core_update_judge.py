@@ -100,12 +100,18 @@ def _went_through(output: UpdateOutput) -> Ending:
 
 
 def warnings(text: str) -> list[str]:
-    """What is listed behind the first [X] or [!], each on one line."""
+    """What is listed behind the first [X] or [!], each on one line; not the help below it."""
     marks = [place for place in (text.find("[X]"), text.find("[!]")) if place >= 0]
-    if not marks:
-        return []
-    tail = text[min(marks) :]
-    return [" ".join(found.split())[:300] for found in re.findall(r"(?m)^\s*\*\s+(.+)$", tail)]
+    found: list[str] = []
+    for line in text[min(marks) :].splitlines()[1:] if marks else []:
+        item = re.match(r"\s{4}\* (.+)", line)
+        if item:
+            found.append(item[1])
+        elif re.match(r"\s{4}[^\s*]", line):
+            break  # a paragraph of its own: what to do about it
+        elif found:
+            found[-1] += f" {line}"
+    return [" ".join(one.split())[:400] for one in found]
 
 
 def _trouble_of(text: str, failed: Optional[Step]) -> str:

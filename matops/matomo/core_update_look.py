@@ -206,7 +206,13 @@ def plugin_facts(docroot: str, config: ini.Sections) -> dict[str, Any]:
         "to_install": [
             name for name in there if name not in installed and not _kept_out(docroot, config, name)
         ],
-        "new": [n for n in default if n not in activated and n not in installed],
+        "new": [
+            name
+            for name in default
+            if name not in activated
+            and name not in installed
+            and not _kept_out(docroot, config, name)
+        ],
         "explicit": explicit,
     }
 

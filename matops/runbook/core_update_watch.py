@@ -142,13 +142,15 @@ class Watch:
     # --- who is in its way -------------------------------------------------------------------
 
     def _about_lock(self, sight: Optional[Sight]) -> None:
-        blocked = sight.blocked if sight else None
-        if sight is None or sight.connection is None or blocked is None:
+        if sight is None:
+            return  # the database is away: nothing is known
+        blocked = sight.blocked
+        if sight.connection is None or blocked is None:
             if self._blocked_told:
                 self._say("  it goes on: nothing holds it up any more")
             self._blockers, self._blocked_told, self._alerted = (0, ""), 0.0, 0.0
             return
-        seconds = max(blocked.seconds, sight.connection.seconds if sight.connection else 0.0)
+        seconds = max(blocked.seconds, sight.connection.seconds)
         if seconds < TOLD:
             return
         now = time.monotonic()
@@ -191,7 +193,7 @@ def _inside(sight: Optional[Sight]) -> list[str]:
     if sight is None:
         return ["the database does not answer now"]
     if sight.connection is None:
-        return []
+        return ["not seen in the server now: php itself works, or this account does not see it"]
     words = [sight.connection.state.lower()] if sight.connection.state else []
     if sight.share is not None:
         words.append(f"{100 * sight.share:.0f} %")

@@ -33,8 +33,8 @@ def newer(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         cp -p html/config/config.ini.php new/it/config/
         sed -i 's/^.General.$/&\\nmaintenance_mode = 1/' new/it/config/config.ini.php
         cp -p new/it/config/config.ini.php {KEPT}/
-        chown -R www-data:www-data new; mv html {KEPT}/old; mv new/it html; rm -rf new; service apache2 reload
-        mariadb-dump matomo > {KEPT}/dump.sql""")  # fmt: skip
+        chown -R www-data:www-data new; mv html {KEPT}/old; mv new/it html; rm -rf new
+        service apache2 reload; mariadb-dump matomo > {KEPT}/dump.sql""")  # fmt: skip
     yield sandbox
     _database(sandbox)
     sandbox.exec("sh", "-c", f"""

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from matops.errors import Refused
 from matops.matomo.site import Site
+from matops.runbook.core_update import CoreUpdate
 from tests.conftest import Fab, one_line
 from tests.host.core_update_kit import (
     DOCROOT,
@@ -85,16 +87,16 @@ def test_a_failing_migration_stops_and_after_the_repair_it_goes_on(
     sandbox.sql("rename table matomo.matomo_segment to matomo.kept_segment")
     plugin(tmp_path, "Broken", "2.0.0", "ALTER TABLE matomo_nowhere ADD COLUMN x INT NULL")
     _add_plugin(sandbox, tmp_path / "Broken")
-    failed = fab("core.update", "--yes")
-    assert failed.code == 1, failed.all
-    assert "failed at migration 10 of" in failed.all and "matomo_segment" in failed.all
-    assert "it was not started again" in failed.all
-    sandbox.sql("rename table matomo.kept_segment to matomo.matomo_segment")
-    found = site.ask("matomo.migrated:look", before=before)
-    assert found["verdict"] == "migrated"
-    assert "table matomo_user changed its shape" in found["migrated"]
-    sandbox.sql("install soname 'metadata_lock_info'")
-    with holding(sandbox, "matomo_log_visit"):
+    with holding(sandbox, "matomo_log_visit"):  # idle for 10 s by the time it is met
+        failed = fab("core.update", "--yes")
+        assert failed.code == 1, failed.all
+        assert "failed at migration 10 of" in failed.all and "matomo_segment" in failed.all
+        assert "it was not started again" in failed.all
+        sandbox.sql("rename table matomo.kept_segment to matomo.matomo_segment; "
+                    "install soname 'metadata_lock_info'")  # fmt: skip
+        found = site.ask("matomo.migrated:look", before=before)
+        assert found["verdict"] == "migrated"
+        assert "table matomo_user changed its shape" in found["migrated"]
         flags = ("--login", "root", "--end-idle-blockers", "--activate-new-plugins")
         run = Running(fab, tmp_path / "run", *flags)
         assert run.code() == 1, run.text  # of the plugin that failed
@@ -103,29 +105,28 @@ def test_a_failing_migration_stops_and_after_the_repair_it_goes_on(
     assert "deactivated: Broken" in run.text and "plugins failed in it" in run.text
     assert "activating" in run.text and "AIAgents" in run.text
     assert versions(sandbox) == sandbox.release_version
-    done = fab("core.update", "--yes")
-    assert done.code == 0 and "it deactivated Broken" in done.out, done.all
+    look = CoreUpdate(site, print, print).look()
+    assert not look.actions and "it deactivated Broken" in look.because
 
 
-def test_it_is_refused_where_it_must_be(fab: Fab, migrating: Sandbox) -> None:
-    sandbox = migrating
-    fake = "cd /var/www/html; exec php -r 'sleep(60);' console core:update"
+def test_it_is_refused_where_it_must_be(migrating: Sandbox, site: Site) -> None:
+    sandbox, step = migrating, CoreUpdate(site, print, print)
+    fake = f"cd {DOCROOT}; exec php -r 'sleep(60);' console core:update"
     sandbox.exec("sh", "-c", f"({fake}) >/dev/null 2>&1 & echo $! > /run/fake.pid")
-    busy = fab("core.update", "--yes")
+    with pytest.raises(Refused, match="started by hand: process"):
+        step.look()
     sandbox.exec("sh", "-c", "kill $(cat /run/fake.pid)")
-    assert busy.code == 3 and "started by hand" in one_line(busy).lower(), busy.all
     sandbox.exec("sed", "-i", "s/^maintenance_mode.*//", f"{DOCROOT}/config/config.ini.php")
-    open_ = fab("core.update", "--yes")
-    assert open_.code == 3 and "maintenance mode is off" in one_line(open_)
+    with pytest.raises(Refused, match="maintenance mode is off"):
+        step.look()
     sandbox.sql("update matomo.matomo_option set option_value = '99.0.0' "
                 "where option_name = 'version_core'")  # fmt: skip
-    older = fab("core.update", "--yes")
-    assert older.code == 3 and "older than the database" in one_line(older)
-    assert versions(sandbox) == "99.0.0"
+    with pytest.raises(Refused, match="older than the database"):
+        step.look()
 
 
 def _add_plugin(sandbox: Sandbox, folder: Path) -> None:
-    """A third-party plugin, activated and installed at 1.0.0: then [Plugins] is an explicit list."""
+    """A third-party plugin, activated and installed at 1.0.0; [Plugins] is an explicit list."""
     import shutil
 
     name = folder.name
