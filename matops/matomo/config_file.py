@@ -34,6 +34,16 @@ def changed_at(docroot: str) -> float:
     return read(path_of(docroot))[1].st_ctime
 
 
+def clock() -> float:
+    """This server's clock, seconds since 1970."""
+    return time.time()
+
+
+def digest(docroot: str) -> str:
+    """sha256 of the file's content. MatopsError."""
+    return hashlib.sha256(encode(read(path_of(docroot))[0])).hexdigest()
+
+
 def read(path: str) -> tuple[str, os.stat_result]:
     """The text (any bytes survive the round trip) and the file's identity. MatopsError."""
     try:

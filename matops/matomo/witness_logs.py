@@ -45,7 +45,8 @@ def mark(docroot: str, url: str, access_logs: Sequence[str]) -> Facts:
 
     ``{"nonce", "at": {"before", "after"} (this server's clock around the sending), "sent":
     [{url, where, public, status, error}], "logs": [{path, inode, offset (of the marker's line,
-    bytes), size, stamp (as written), epoch, how (query|agent), public}], "searched": [paths]}``
+    bytes), size, stamp (as written), epoch, how (query|agent), public (got the
+    one through the public name), local (got one sent here)}], "searched": [paths]}``
     """
     logs = live_logs(access_logs)
     nonce = "matops-" + binascii.hexlify(os.urandom(8)).decode()
@@ -56,7 +57,9 @@ def mark(docroot: str, url: str, access_logs: Sequence[str]) -> Facts:
     answered = any(each["status"] for each in sent)
     found = _search(begun, nonce, len(sent)) if answered else []
     for each in found:
-        each["public"] = any(sent[i]["public"] for i in each.pop("numbers"))
+        numbers = each.pop("numbers")
+        each["public"] = any(sent[i]["public"] for i in numbers)
+        each["local"] = any(not sent[i]["public"] for i in numbers)
     return {"nonce": nonce, "at": {"before": before, "after": after}, "sent": sent, "logs": found,
             "searched": logs}  # fmt: skip
 

@@ -46,14 +46,17 @@ def look(site: Site) -> Arrival:
     return Arrival(found["tracker"], found["marker"])
 
 
-def lost(before: Arrival, after: Arrival, same_kind: bool = True) -> str:
+def lost(before: Arrival, after: Arrival, same_kind: bool = True, *, alone: bool = True) -> str:
     """What arrived before and no longer does, in words; '' where nothing is lost. Pure.
 
     ``same_kind``: the tracker must answer as before, too (not where the switch was to change it).
+    ``alone``: no other server is behind the public name.
     """
     if silent := _silent(before.marker.get("sent", ()), after.marker.get("sent", ())):
         return f"a marker request is no longer answered: {silent}"
-    gone = [path for path in before.logs if path not in after.logs]
+    # What a balancer sent to this server before, it may send to another now.
+    logs = [each["path"] for each in before.marker.get("logs", []) if each["local"] or alone]
+    gone = [path for path in logs if path not in after.logs]
     if gone:
         return f"requests to the tracker no longer arrive in {', '.join(gone)}"
     if not same_kind:

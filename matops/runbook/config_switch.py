@@ -14,14 +14,20 @@ from matops.runbook.step import Say, Step
 
 class ConfigSwitch(Step):
     """A step that sets one key on one server. ``KEY`` of the outage's record, ``SECTION``,
-    ``NAME`` of the setting."""
+    ``NAME`` of the setting.
+
+    ``first``: the server whose switch came before this one's. Servers may share one docroot
+    (NFS), or their configuration: then there is nothing left to do here but to write that down,
+    and to wait until this server sees it (attributes are cached there for up to a minute).
+    """
 
     KEY: str
     SECTION: str
     NAME: str
 
-    def __init__(self, site: Site, say: Say) -> None:
+    def __init__(self, site: Site, say: Say, *, first: Optional[Site] = None) -> None:
         super().__init__(site, say)
+        self.first = None if first is site else first
         self.outage = Outage(site)
         self.kept = ""
         """Where the previous config.ini.php was kept by this run; '' = it was not changed."""
@@ -70,6 +76,30 @@ class ConfigSwitch(Step):
         """What the outage's record says was found: ``{"on", "raw"}``, or None."""
         found: Optional[dict[str, Any]] = self.outage.found(self.KEY)
         return found
+
+    @property
+    def alone(self) -> bool:
+        """True where the settings list no other web server."""
+        return self.first is None and len(self.site.settings.servers) <= 1
+
+    def shared(self) -> Optional[dict[str, Any]]:
+        """What ``first`` found before it switched, where its file is the very same as ours now."""
+        if self.first is None:
+            return None
+        found: Optional[dict[str, Any]] = Outage(self.first).found(self.KEY)
+        return found if found and self._digest(self.first) == self._digest(self.site) else None
+
+    def _digest(self, site: Site) -> str:
+        return str(
+            site.agent.call(
+                "matops.matomo.config_file:digest", {"docroot": site.docroot}, user=site.keeper
+            )
+        )
+
+    @property
+    def tries(self) -> int:
+        """How often to look before a switch counts as not come here: for 2 s, or a minute."""
+        return 4 if self.first is None else 120
 
     def put(self, value: Any) -> dict[str, Any]:
         """Sets it (None = remove, ``{"raw": …}`` = these characters); ``config_edit.edit``'s

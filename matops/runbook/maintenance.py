@@ -2,63 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any, Optional
 
 from matops.errors import MatopsError, Refused
-from matops.matomo import config_edit, ini_edit, witness
+from matops.matomo import ini_edit, witness
 from matops.matomo.site import Site
 from matops.runbook import arrival
-from matops.runbook.config_switch import ConfigSwitch
+from matops.runbook.maintenance_switch import Maintenance, is_matomo
 from matops.runbook.step import Action, Evidence, Look, Say
 
-_TRIES, _PAUSE = 4, 0.5  # a request that began before the switch may still be answered
 SET, NOTE, LEAVE, FORGET = "set", "note", "leave", "forget"
-
-
-class Maintenance(ConfigSwitch):
-    """What both have in common.
-
-    ``public``: the answer through the public name is part of the proof. Not so on a server
-    whose others are still to be switched: the balancer may ask one of those.
-    """
-
-    KEY = "maintenance"
-    SECTION, NAME = "General", "maintenance_mode"
-
-    def __init__(self, site: Site, say: Say, *, public: bool = True, force: bool = False) -> None:
-        super().__init__(site, say)
-        self.public = public
-        self.force = force
-
-    def is_on(self) -> bool:
-        """As Matomo compares: ``== 1``."""
-        return ini_edit.is_one(self.in_force())
-
-    def ui(self) -> witness.Answers:
-        """What the UI answers, as far as it counts for this server."""
-        return [each for each in witness.ui(self.site) if self.public or not each["public"]]
-
-    def wait_for(self, before: witness.Answers, *, closed: bool) -> witness.Answers:
-        """Asks until every place that answered as Matomo before is closed, or open, now."""
-        places = {_place(each) for each in before if _is_matomo(each)}
-        for attempt in range(_TRIES):
-            if attempt:
-                time.sleep(_PAUSE)
-                config_edit.forget_cached_there(self.site)
-            answers = [each for each in self.ui() if not places or _place(each) in places]
-            if all((each["kind"] == witness.MAINTENANCE) == closed for each in answers):
-                break
-        return answers
-
-
-def _place(answer: dict[str, Any]) -> tuple[str, str]:
-    return str(answer["url"]).partition("//")[2], str(answer["where"])
-
-
-def _is_matomo(answer: dict[str, Any]) -> bool:
-    return answer["kind"] in (witness.UI, witness.MAINTENANCE, "error")
 
 
 class MaintenanceOn(Maintenance):
@@ -71,22 +25,34 @@ class MaintenanceOn(Maintenance):
     title = "Close the UI and the API"
 
     def __init__(
-        self, site: Site, say: Say, *, public: bool = True, despite_health_check: bool = False
+        self,
+        site: Site,
+        say: Say,
+        *,
+        public: bool = True,
+        first: Optional[Site] = None,
+        despite_health_check: bool = False,
     ) -> None:
-        super().__init__(site, say, public=public)
+        super().__init__(site, say, public=public, first=first)
         self._despite = despite_health_check
         self._answers: witness.Answers = []
         self._checks: witness.Answers = []
+        self._shared: Optional[dict[str, Any]] = None
         self._arrival: Optional[arrival.Arrival] = None
 
     def look(self) -> Look:
         """Is it on already, and by whom; may the file be written; what do balancers ask?"""
         self._answers = self.ui()
         if self.is_on():
+            ours = self.remembered()
+            self._shared = self.shared() if ours is None else None
+            if self._shared and not self._shared["on"]:
+                why = f"it shares the configuration of {self.first.host.name}" if self.first else ""
+                return Look([Action("write down that the UI is closed here, too", why, NOTE)])
             open_ = [each for each in self._answers if each["kind"] == witness.UI]
             if open_:
                 raise self._not_closed(open_)
-            if self.remembered() is not None:
+            if ours is not None:
                 notes = self._tracking_notes()
                 return Look(because=f"the UI is closed by this outage: {self._seen()}", notes=notes)
             return Look([Action(
@@ -94,7 +60,7 @@ class MaintenanceOn(Maintenance):
                 "maintenance.off then leaves it on, unless told --force", NOTE)])  # fmt: skip
         self.must_be_writable()
         notes = self._health()
-        if not any(_is_matomo(each) for each in self._answers):
+        if not any(is_matomo(each) for each in self._answers):
             notes.append(f"the UI is not seen from here: {witness.shown(self._answers)}")
         why = "nobody shall use the UI during the upgrade; tracking goes on"
         return Look([Action(f"set [{self.SECTION}] {self.NAME} = 1", why, SET)], notes=notes)
@@ -131,7 +97,8 @@ class MaintenanceOn(Maintenance):
     def act(self, action: Action) -> None:
         """Remembers what is there, sets it, looks; takes it back where hits no longer arrive."""
         if action.payload == NOTE:
-            self.outage.remember(self.KEY, {"on": True, **(self.in_file() or {"raw": None})})
+            mine = {"on": True, **(self.in_file() or {"raw": None})}
+            self.outage.remember(self.KEY, self._shared or mine)
             return
         before = arrival.look(self.site)
         found = self.outage.remember(self.KEY, {"on": False, **(self.in_file() or {"raw": None})})
@@ -148,12 +115,12 @@ class MaintenanceOn(Maintenance):
     def _trouble(self, before: arrival.Arrival) -> str:
         """What the switch broke; '' where nothing. Sets what ``verify`` tells."""
         seen, self._answers = self._answers, self.wait_for(self._answers, closed=True)
-        if any(map(_is_matomo, seen)):
+        if any(map(is_matomo, seen)):
             other = [each for each in self._answers if each["kind"] != witness.MAINTENANCE]
             if other:
                 return f"the maintenance page is not shown: {witness.shown(other)}"
         self._arrival = arrival.look(self.site)
-        if why := arrival.lost(before, self._arrival):
+        if why := arrival.lost(before, self._arrival, alone=self.alone):
             return why
         if self._despite or not self._checks:
             return ""
@@ -171,7 +138,7 @@ class MaintenanceOn(Maintenance):
         if not self.is_on():
             raise MatopsError("maintenance mode is not on: config.ini.php was changed since")
         if self._arrival is None:
-            self._answers = self.ui()
+            self._answers = self.wait_for(self.ui(), closed=True) if self._shared else self.ui()
             if open_ := [each for each in self._answers if each["kind"] == witness.UI]:
                 raise self._not_closed(open_)
         arrives = f"; {self._arrival.line}" if self._arrival else ""
@@ -203,8 +170,17 @@ class MaintenanceOff(Maintenance):
     name = "maintenance.off"
     title = "Open the UI and the API"
 
-    def __init__(self, site: Site, say: Say, *, public: bool = True, force: bool = False) -> None:
-        super().__init__(site, say, public=public, force=force)
+    def __init__(
+        self,
+        site: Site,
+        say: Say,
+        *,
+        public: bool = True,
+        first: Optional[Site] = None,
+        force: bool = False,
+    ) -> None:
+        super().__init__(site, say, public=public, first=first)
+        self.force = force
         self._answers: witness.Answers = []
         self._left = False
 
@@ -247,7 +223,7 @@ class MaintenanceOff(Maintenance):
         else:
             self.put_back(found)
         self._answers = self.wait_for(seen, closed=False)
-        if why := arrival.lost(before, arrival.look(self.site)):
+        if why := arrival.lost(before, arrival.look(self.site), alone=self.alone):
             raise MatopsError(why, host=self.site.host.name, state="Maintenance mode is off",
                               next="look at the tracker at once; check shows its logs")  # fmt: skip
 
@@ -258,7 +234,7 @@ class MaintenanceOff(Maintenance):
             return Evidence("maintenance mode stays on, as it was before this outage")
         if self.is_on():
             raise MatopsError("maintenance mode is still on: config.ini.php was changed since")
-        self._answers = self._answers or self.ui()
+        self._answers = self._answers or self.wait_for(self.ui(), closed=False)
         closed = [each for each in self._answers if each["kind"] in (witness.MAINTENANCE, "error")]
         if closed:
             raise MatopsError(
@@ -277,7 +253,11 @@ def steps_on(
     """One step a server; what the public name answers is proven by the last."""
     return [
         MaintenanceOn(
-            site, say, public=site is sites[-1], despite_health_check=despite_health_check
+            site,
+            say,
+            public=site is sites[-1],
+            first=sites[0],
+            despite_health_check=despite_health_check,
         )
         for site in sites
     ]
@@ -285,7 +265,10 @@ def steps_on(
 
 def steps_off(sites: Sequence[Site], say: Say, *, force: bool = False) -> list[MaintenanceOff]:
     """As ``steps_on``, the other way."""
-    return [MaintenanceOff(each, say, public=each is sites[-1], force=force) for each in sites]
+    return [
+        MaintenanceOff(site, say, public=site is sites[-1], first=sites[0], force=force)
+        for site in sites
+    ]
 
 
 def would_close(check: dict[str, Any], several: bool) -> bool:

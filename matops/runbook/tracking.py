@@ -27,15 +27,27 @@ class TrackingOff(Tracking):
     EDGE = tracking_edge.OFF
 
     def __init__(
-        self, site: Site, say: Say, *, public: bool = True, lose_hits: bool = False
+        self,
+        site: Site,
+        say: Say,
+        *,
+        public: bool = True,
+        first: Optional[Site] = None,
+        lose_hits: bool = False,
     ) -> None:
-        super().__init__(site, say, public=public)
+        super().__init__(site, say, public=public, first=first)
         self._lose = lose_hits
+        self._shared: Optional[dict[str, Any]] = None
 
     def look(self) -> Look:
         """Is it off already, is a queue in use, do the logs hold what a replay needs?"""
         if not self.is_on():
-            if self.remembered() is None:
+            ours = self.remembered()
+            self._shared = self.shared() if ours is None else None
+            if self._shared and not self._shared["off"]:
+                why = f"it shares the configuration of {self.first.host.name}" if self.first else ""
+                return Look([Action("mark the edge here, too", why, NOTE)])
+            if ours is None:
                 return Look([Action(
                     "note that tracking was off already, by somebody else",
                     "the gap began before this outage; tracking.on then leaves it off, unless "
@@ -86,7 +98,10 @@ class TrackingOff(Tracking):
     def act(self, action: Action) -> None:
         """Switches and marks, or marks what was switched already."""
         there = self.in_file() or {"raw": None}
-        if action.payload == NOTE:
+        if action.payload == NOTE and self._shared:
+            self.mark_shared(witness.OFF)
+            self.outage.remember(self.KEY, self._shared)
+        elif action.payload == NOTE:
             self.outage.remember(self.KEY, {"off": True, **there})
             self.mark_again(found_off=True)
         elif action.payload == MARK:
@@ -125,9 +140,16 @@ class TrackingOn(Tracking):
     EDGE = tracking_edge.ON
 
     def __init__(
-        self, site: Site, say: Say, *, public: bool = True, force: bool = False, prove_site: int = 0
+        self,
+        site: Site,
+        say: Say,
+        *,
+        public: bool = True,
+        first: Optional[Site] = None,
+        force: bool = False,
+        prove_site: int = 0,
     ) -> None:
-        super().__init__(site, say, public=public)
+        super().__init__(site, say, public=public, first=first)
         self._force, self._prove = force, prove_site
         self._left = False
         self._hit: dict[str, Any] = {}
@@ -179,7 +201,10 @@ class TrackingOn(Tracking):
             value = None if raw is None else {"raw": raw}
             self.switch(value, witness.RECORDING, arrival.look(self.site))
         elif action.payload == MARK and not self.is_marked():
-            self.mark_again()
+            if self.first and "shared_with" in (self.outage.noted(tracking_edge.OFF) or {}):
+                self.mark_shared(witness.RECORDING)
+            else:
+                self.mark_again()
         if self._prove and not self._left:
             self._hit = self.site.ask(
                 "matomo.last_hit:prove", url=self.site.settings.url, idsite=self._prove
@@ -205,7 +230,10 @@ class TrackingOn(Tracking):
 
 def steps_off(sites: Sequence[Site], say: Say, *, lose_hits: bool = False) -> list[TrackingOff]:
     """One step a server; what the public name answers is proven by the last."""
-    return [TrackingOff(s, say, public=s is sites[-1], lose_hits=lose_hits) for s in sites]
+    return [
+        TrackingOff(s, say, public=s is sites[-1], first=sites[0], lose_hits=lose_hits)
+        for s in sites
+    ]
 
 
 def steps_on(
@@ -214,6 +242,13 @@ def steps_on(
     """As ``steps_off``, the other way; the hit is sent after the last server's switch."""
     last: Optional[Site] = sites[-1] if sites else None
     return [
-        TrackingOn(s, say, public=s is last, force=force, prove_site=prove_site if s is last else 0)
+        TrackingOn(
+            s,
+            say,
+            public=s is last,
+            first=sites[0],
+            force=force,
+            prove_site=prove_site if s is last else 0,
+        )
         for s in sites
     ]

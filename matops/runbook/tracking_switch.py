@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Optional
 
 from matops.errors import MatopsError, OutcomeUnknown
 from matops.matomo import config_edit, ini_edit, witness
 from matops.matomo.site import Site
 from matops.runbook import arrival, tracking_edge
 from matops.runbook.config_switch import ConfigSwitch
+from matops.runbook.outage import Outage
 from matops.runbook.step import Say
 
-_TRIES, _PAUSE = 4, 0.5
+_PAUSE = 0.5  # seconds
 
 
 class Tracking(ConfigSwitch):
@@ -22,8 +23,10 @@ class Tracking(ConfigSwitch):
     SECTION, NAME = "Tracker", "record_statistics"
     EDGE: str
 
-    def __init__(self, site: Site, say: Say, *, public: bool = True) -> None:
-        super().__init__(site, say)
+    def __init__(
+        self, site: Site, say: Say, *, public: bool = True, first: Optional[Site] = None
+    ) -> None:
+        super().__init__(site, say, first=first)
         self.public = public
         self.mark: dict[str, Any] = {}
 
@@ -40,7 +43,7 @@ class Tracking(ConfigSwitch):
         is wrong."""
         kinds = (witness.RECORDING, witness.OFF)
         places = {(each["url"], each["where"]) for each in before if each["kind"] in kinds}
-        for attempt in range(_TRIES):
+        for attempt in range(self.tries):
             if attempt:
                 time.sleep(_PAUSE)
                 config_edit.forget_cached_there(self.site)
@@ -64,7 +67,7 @@ class Tracking(ConfigSwitch):
         try:
             why = self.wait_for(kind, before.tracker)
             after = arrival.look(self.site)
-            why = why or arrival.lost(before, after, same_kind=False)
+            why = why or arrival.lost(before, after, same_kind=False, alone=self.alone)
         except MatopsError as error:
             why = f"what the tracker answers after the switch could not be seen ({error.what})"
         if why:
@@ -82,6 +85,18 @@ class Tracking(ConfigSwitch):
         mark = tracking_edge.from_ctime(self.site, begun)
         after = arrival.look(self.site)
         self.mark = tracking_edge.complete(self.site, self.EDGE, {**mark, **more}, None, after)
+
+    def mark_shared(self, kind: str) -> None:
+        """The mark where ``first``'s switch was this server's, too: at work here between the
+        rename there and the moment when it was seen here."""
+        assert self.first is not None
+        theirs = Outage(self.first).noted(self.EDGE) or {"at": {"before": None}}
+        if why := self.wait_for(kind, self.tracker()):
+            raise MatopsError(why, state=f"{self.first.host.name} is switched already",
+                              next="run this again: it goes on here")  # fmt: skip
+        seen = self.site.agent.call("matops.matomo.config_file:clock", {}, user=self.site.keeper)
+        at = {"before": theirs["at"]["before"], "after": seen, "from": "shared"}
+        self.mark_again(at=at, shared_with=self.first.host.name)
 
     def is_marked(self) -> bool:
         """True where the edge's mark is whole."""

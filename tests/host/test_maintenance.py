@@ -52,8 +52,8 @@ def test_on_and_off_as_typed_leave_no_trace(
     assert page(sandbox) == "200 closed"
     changed = shell(sandbox, f"stat -c '%U %G %a' {CONFIG}; cat {CONFIG}")
     assert changed == before.replace('mode = "0" ; mine', 'mode = "1" ; mine')
-    off = fab("maintenance.off")
-    assert off.code == 0 and "the UI answers: 200 Matomo's UI" in off.out, off.all
+    off = run(MaintenanceOff(site_factory(), silent))
+    assert off.status == DONE and "the UI answers: 200 Matomo's UI" in off.detail, off.detail
     assert shell(sandbox, f"stat -c '%U %G %a' {CONFIG}; cat {CONFIG}") == before
     assert page(sandbox) == "200"
 

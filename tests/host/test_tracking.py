@@ -69,9 +69,9 @@ def test_off_and_on_as_typed_mark_both_edges(
         assert f"matops_check={nonce}" in line and mark["stamp"] in line
     between = shell(sandbox, f"head -c {edge['logs'][0]['offset']} {LOG}")
     assert "early" in between and "gap" not in between
-    on = fab("tracking.on", "--prove-with-hit", "1")
-    assert on.code == 0, on.all
-    assert f"a hit to site 1 was recorded as visit {last + 2}" in on.out
+    on = run(TrackingOn(site_factory(), silent, prove_site=1))
+    assert on.status == DONE, on.detail
+    assert f"a hit to site 1 was recorded as visit {last + 2}" in on.detail
     assert hit(sandbox, "late") == "200" and visits(sandbox) == last + 3
     assert shell(sandbox, f"cat {CONFIG}") == before
     assert not TrackingOn(site_factory(), silent).look().actions

@@ -96,7 +96,9 @@ def arrived(kind: str = witness.RECORDING, status: int = 204, *logs: str) -> Arr
     ]
     tracker = [{"url": "http://a/m", "where": "w", "public": True, "status": 200, "kind": kind,
                 "error": ""}]  # fmt: skip
-    return Arrival(tracker, {"sent": sent, "logs": [{"path": path} for path in logs]})
+    return Arrival(
+        tracker, {"sent": sent, "logs": [{"path": p, "local": p != "/log/p"} for p in logs]}
+    )
 
 
 def test_what_no_longer_arrives_is_told() -> None:
@@ -106,4 +108,7 @@ def test_what_no_longer_arrives_is_told() -> None:
     assert "no longer answered: http://a/m: gone" in lost(before, arrived(status=0))
     assert "no longer records" in lost(before, arrived("off", 204, "/log/a", "/log/b"))
     assert lost(before, arrived("off", 204, "/log/a", "/log/b"), same_kind=False) == ""
+    public = arrived(witness.RECORDING, 204, "/log/p")
+    assert lost(public, arrived(), alone=False) == "", "the balancer chose another server"
+    assert "no longer arrive in /log/p" in lost(public, arrived())
     assert lost(arrived(), arrived()) == "", "no log was readable before either"
