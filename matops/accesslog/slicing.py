@@ -218,8 +218,9 @@ class Slicer:
                     "config/matops.yaml",
                 )
         self.notes += trouble
-        if not any(part.family.forms for part in self.parts):
-            names = ", ".join(part.family.name for part in self.parts[:3])
+        filled = [p for p in self.parts if any(f.first or f.trouble for f in p.family.files)]
+        if filled and not any(part.family.forms for part in self.parts):
+            names = ", ".join(part.family.name for part in filled[:3])
             raise MatopsError(
                 f"the format of {names} is not understood",
                 state="No gap file was written",

@@ -48,6 +48,10 @@ class Decided:
     inside: int = 0
     why: Counter[str] = field(default_factory=Counter)
 
+    def data(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {**vars(self), "reasons": dict(self.reasons), "why": dict(self.why)}
+
 
 class Decider:
     """Decides for one server. ``window``: by that server's clock; ``ask``: ``Recorded.ask``."""

@@ -168,7 +168,7 @@ class Work:
             "made": time.time(), "gap": {"path": str(folder / f"{self.server}.gap"), **made},
             "reasons": reasons, "low": float(window.low), "high": float(window.high),
             "seen": sum(reasons.values()),
-            "decided": {**dataclasses.asdict(decided), "whole": whole},
+            "decided": {**decided.data(), "whole": whole},
         }  # fmt: skip
         gapstore.put_json(folder / f"{self.server}.json", found)
         return found
