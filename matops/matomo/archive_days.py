@@ -13,7 +13,8 @@ from typing import Any, Optional
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from matops.errors import MatopsError, UsageError
-from matops.matomo.database import Database
+from matops.matomo import ini
+from matops.matomo.database import Database, read_config
 from matops.mysql.invalidations import shape
 
 DAY = dt.timedelta(days=1)
@@ -52,6 +53,12 @@ def bounds(day: dt.date, zone: dt.tzinfo) -> tuple[dt.datetime, dt.datetime]:
         return local.astimezone(dt.timezone.utc).replace(tzinfo=None)
 
     return midnight(day), midnight(day + DAY)
+
+
+def closed(docroot: str) -> bool:
+    """Whether maintenance mode is on: core:archive does nothing then."""
+    value = ini.text_of(read_config(docroot), "General", "maintenance_mode", "0")
+    return value not in ("", "0")
 
 
 def touched(docroot: str, start: float, end: float, sites: Sequence[int] = ()) -> dict[str, Any]:

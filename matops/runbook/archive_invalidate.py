@@ -52,11 +52,13 @@ class ArchiveInvalidate(ArchiveStep):
 
     def __init__(
         self, site: Site, say: Say, voices: Voices, window: WindowOf, sites: Sequence[int] = (),
-        *, once: Callable[[], str] = lambda: "",
+        *, once: Callable[[], str] = lambda: "", but: Sequence[int] = (),
     ) -> None:  # fmt: skip
-        """``once``: what the reports are built for; done once for each such word ('' = always)."""
+        """``once``: what the reports are built for; done once for each such word ('' = always).
+        ``but``: sites that are left alone."""
         super().__init__(site, say, voices)
         self._window_of, self.sites, self._once = window, tuple(sites), once
+        self._but = tuple(but)
         self.window = Window(0, 0)
         self.seen: dict[str, Any] = {}
 
@@ -65,7 +67,8 @@ class ArchiveInvalidate(ArchiveStep):
         """The same task for the host, as typed."""
         found = [self.name, "--from", show_moment(self.window.start),
                  "--to", show_moment(self.window.end)]  # fmt: skip
-        return found + (["--sites", ",".join(map(str, self.sites))] if self.sites else [])
+        found += ["--sites", ",".join(map(str, self.sites))] if self.sites else []
+        return found + (["--but", ",".join(map(str, self._but))] if self._but else [])
 
     @property
     def _key(self) -> str:
@@ -77,6 +80,8 @@ class ArchiveInvalidate(ArchiveStep):
             "matomo.archive_days:touched", start=self.window.start, end=self.window.end,
             sites=list(self.sites), timeout=_LIMIT,
         )  # fmt: skip
+        for idsite in self._but:
+            found["sites"].pop(str(idsite), None)
         return found
 
     def look(self) -> Look:

@@ -15,8 +15,7 @@ from typing import Any
 
 from matops.errors import MatopsError, OutcomeUnknown, Refused
 from matops.host import jobs as host_jobs
-from matops.matomo import console, ini
-from matops.matomo.database import read_config
+from matops.matomo import console
 from matops.matomo.site import Site
 from matops.mysql.invalidations import verdict
 from matops.runbook.archive_invalidate import shown
@@ -133,7 +132,7 @@ class ArchiveRun(ArchiveStep):
         return job
 
     def _refuse_maintenance(self) -> None:
-        if ini.text_of(self.site.config, "General", "maintenance_mode") in ("", "0"):
+        if not self.site.ask("matomo.archive_days:closed"):  # as it is now: a phase switches it
             return
         raise Refused(
             "maintenance mode is on: core:archive would do nothing, and end with 0",
@@ -164,8 +163,6 @@ class ArchiveRun(ArchiveStep):
             Watch(self, name, progress.add).until_the_end()
 
     def _start(self) -> str:
-        if read_config(self.site.docroot).get("General", {}).get("maintenance_mode") in ("1", 1):
-            self._refuse_maintenance()
         name = host_jobs.new_name(LABEL)
         self.still_ours(name)
         self.site.jobs.start(

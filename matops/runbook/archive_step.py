@@ -92,12 +92,12 @@ WindowOf = Callable[[], Window]
 """The window as it is when a step's turn comes."""
 
 
-def parse_sites(text: str) -> tuple[int, ...]:
+def parse_sites(text: str, flag: str = "--sites") -> tuple[int, ...]:
     """``--sites 1,2``; () for all. UsageError."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     for part in parts:
         if not part.isdecimal() or not int(part):
-            raise UsageError(f"--sites: '{part}' is not the number of a site")
+            raise UsageError(f"{flag}: '{part}' is not the number of a site")
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 

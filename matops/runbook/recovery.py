@@ -140,8 +140,9 @@ def archive_steps(
 
     trials: list[tuple[int, ...]] = [(asked.trial,)] if asked.trial else []
     for sites in [*trials, ()]:
+        but = () if sites else tuple(trial for each in trials for trial in each)
         steps += [
-            ArchiveInvalidate(site, voice.say, voices, window, sites, once=once),
+            ArchiveInvalidate(site, voice.say, voices, window, sites, once=once, but=but),
             ArchiveRun(site, voice.say, voices, run(sites)),
             ArchiveCompare(site, voice.say, window, sites),
         ]

@@ -59,12 +59,13 @@ def purge(
     )
 
 
-@operation(help={**WINDOW, **CHANGING})
+@operation(help={**WINDOW, "but": "all sites but these (numbers, with commas)", **CHANGING})
 def invalidate(
     c: Any,
     from_: str = "",
     to: str = "",
     sites: str = "",
+    but: str = "",
     dry_run: bool = False,
     json: bool = False,
     take_over: bool = False,
@@ -77,12 +78,12 @@ def invalidate(
     the console's own word is worth nothing. archive.run builds them.
     Example: fab -H web1 archive.invalidate --sites 3329
     """
-    chosen = archive_step.parse_sites(sites)
+    chosen, left = archive_step.parse_sites(sites), archive_step.parse_sites(but, "--but")
     typed = _typed(from_, to)
 
     def make(desk: Desk, site: Site) -> Sequence[Step]:
         window = typed or archive_step.marked(site)
-        return [ArchiveInvalidate(site, desk.say, voices(desk), lambda: window, chosen)]
+        return [ArchiveInvalidate(site, desk.say, voices(desk), lambda: window, chosen, but=left)]
 
     run_task(c, "archive.invalidate", make, dry_run=dry_run, json=json,
              take_over=take_over, local=local)  # fmt: skip
