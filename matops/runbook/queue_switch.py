@@ -94,7 +94,7 @@ class SwitchQueue(Step):
         record = self._outage.read()["found"]
         if FOUND not in record:
             return Look(because="the outage did not switch the queue here")
-        before = record[FOUND]
+        before = record[FOUND][ENABLED]
         to = f"= {before['raw']}" if before else "taken out again: it was not there"
         return Look([Action(f"[{PLUGIN}] {ENABLED} {to}", "as it was found", BACK)])
 
@@ -110,10 +110,10 @@ class SwitchQueue(Step):
         key = [PLUGIN, ENABLED]
         now = on_host(self.site, "matomo.config_edit:look", keys=[key])[".".join(key)]
         if action.payload == SWITCH:
-            self._outage.remember(FOUND, now)
+            self._outage.remember(FOUND, {ENABLED: now})
             config_edit.edit(self.site, [[*key, str(int(bool(self._on)))]])
             return
-        before = self._outage.found(FOUND)
+        before = self._outage.found(FOUND)[ENABLED]
         config_edit.edit(self.site, [[*key, {"raw": before["raw"]} if before else None]])
 
     # --- verify ------------------------------------------------------------------------------

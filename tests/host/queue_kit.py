@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Optional
 
@@ -75,13 +77,15 @@ def empty(sandbox: Sandbox) -> None:
 
 def settings(sandbox: Sandbox, **values: object) -> None:
     """Rows of ``plugin_setting``, as the settings page writes them: at work at once."""
+    statements = []
     for name, value in values.items():
         where = f"plugin_name = 'QueuedTracking' and setting_name = '{name}'"
-        sandbox.sql(f"delete from matomo.matomo_plugin_setting where {where}")
-        sandbox.sql(
+        statements.append(f"delete from matomo.matomo_plugin_setting where {where}")
+        statements.append(
             "insert into matomo.matomo_plugin_setting (plugin_name, setting_name, setting_value, "
             f"json_encoded, user_login) values ('QueuedTracking', '{name}', '{value}', 0, '')"
         )
+    sandbox.sql(";".join(statements))
     console(sandbox, "core:clear-caches")  # else the tracker goes on with what it has cached
 
 
@@ -124,6 +128,14 @@ def depth(sandbox: Sandbox, backend: str = REDIS, lists: int = 1) -> int:
         if sandbox.sql(f"show tables in matomo like '{table}'"):
             total += int(sandbox.sql(f"select count(*) from matomo.{table}")[0][0])
     return total
+
+
+def until(done: Callable[[], object], seconds: float = 20.0) -> None:
+    """Waits for that, a moment at a time."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.1)
 
 
 def redis(sandbox: Sandbox, *words: str) -> str:

@@ -1,0 +1,158 @@
+"""The tracking queue when things break: Redis, workers, jobs, a request set that kills."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from matops.errors import MatopsError, Refused
+from matops.matomo.site import Site
+from matops.runbook.queue_drain import DrainQueue
+from matops.runbook.queue_hold import HoldQueue
+from tests.conftest import Fab, SiteFactory, one_line
+from tests.host import queue_kit as kit
+from tests.sandbox import Sandbox
+
+PASSWORD = "g3heim-und-lang"
+
+
+@pytest.fixture(scope="module")
+def installed(sandbox: Sandbox) -> Iterator[Sandbox]:
+    """Our stand-in, once for all of these tests; requests do not process the queue."""
+    kit.install(sandbox, processDuringTrackingRequest=0)
+    yield sandbox
+    sandbox.reset()
+
+
+@pytest.fixture
+def box(installed: Sandbox) -> Sandbox:
+    """With an empty queue."""
+    kit.empty(installed)
+    return installed
+
+
+@pytest.fixture
+def site(box: Sandbox, site_factory: SiteFactory) -> Site:
+    """The installation there."""
+    return site_factory()
+
+
+def nothing(line: str) -> None:
+    """Nobody listens."""
+
+
+def test_a_redis_that_is_down_is_one_line(fab: Fab, box: Sandbox, site: Site) -> None:
+    box.service("redis", "stop")
+    try:
+        ran = fab("queue.status")
+        assert ran.code == 1 and "Redis at 127.0.0.1:6379 cannot be reached" in one_line(ran)
+        for step in (HoldQueue(site, nothing), DrainQueue(site, nothing, nothing)):
+            with pytest.raises(MatopsError, match="cannot be reached"):
+                step.look()
+        seen = site.ask("matomo.queue:look")
+        assert seen["depth"] is None and "cannot be reached" in seen["errors"][0]
+    finally:
+        box.service("redis", "start")
+
+
+def test_a_redis_that_would_lose_hits_is_refused(box: Sandbox, site: Site) -> None:
+    kit.redis(box, "config", "set", "maxmemory-policy", "allkeys-lru")
+    try:
+        with pytest.raises(Refused, match="throws waiting hits away"):
+            HoldQueue(site, nothing).look()
+        assert "throws waiting" in site.ask("matomo.queue:look")["errors"][0]
+        kit.redis(box, "config", "set", "maxmemory-policy", "noeviction")
+        kit.hits(box, 30)
+        kit.redis(box, "config", "set", "maxmemory", "1200000")
+        with pytest.raises(Refused, match=r"no room for 30 d: up to \d+ requests"):
+            HoldQueue(site, nothing, window=30 * 86400).look()
+        notes = HoldQueue(site, nothing, window=30 * 86400, anyway=True).look().notes
+        assert any("no room for" in note for note in notes)
+    finally:
+        kit.redis(box, "config", "set", "maxmemory", "0")
+        kit.redis(box, "config", "set", "maxmemory-policy", "noeviction")
+
+
+def test_redis_password_is_used_and_never_shown(fab: Fab, box: Sandbox, site: Site) -> None:
+    kit.redis(box, "config", "set", "requirepass", PASSWORD)
+    try:
+        ran = fab("queue.status")
+        assert ran.code == 1 and "NOAUTH" in one_line(ran), ran.all
+        kit.settings(box, redisPassword=PASSWORD)
+        found = site.ask("matomo.queue:status")
+        assert found["sets"] == 0 and PASSWORD not in str(found)
+        kit.hits(box, 3)
+        ran = fab("queue.drain")
+        assert ran.code == 0 and PASSWORD not in ran.all, ran.all
+        jobs = box.exec("sh", "-c", f"grep -rl '{PASSWORD}' /var/lib/matops || true").stdout
+        assert jobs == ""
+    finally:
+        box.exec("redis-cli", "-a", PASSWORD, "config", "set", "requirepass", "", check=False)
+        kit.settings(box, redisPassword="")
+
+
+def test_killed_workers_and_jobs_lose_and_double_nothing(fab: Fab, box: Sandbox) -> None:
+    had = kit.recorded(box)
+    kit.hits(box, 150)
+    running = subprocess.Popen(
+        fab.command("queue.drain"), env=fab.environment(), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    kit.until(lambda: kit.recorded(box) > had, 60)  # it is in the middle
+    box.exec("pkill", "-KILL", "-f", "queuedtracking:process|matops-.*pyz queue.drain")
+    assert running.wait(60) == 4  # unknown: the job ended without an exit code
+    left = kit.depth(box)
+    assert 0 < left < 150
+    kit.redis(box, "del", "QueuedTrackingLock0")  # it would run out by itself, in a minute
+    ran = fab("queue.drain", "--take-over")
+    assert ran.code == 0, ran.all
+    assert kit.depth(box) == 0 and kit.recorded(box) == had + 150 and kit.twice(box) == 0
+
+
+def test_a_set_that_ends_every_worker_is_named_and_set_aside(fab: Fab, box: Sandbox) -> None:
+    kit.console(box, "config:set", "QueuedTracking.poison=1")
+    had = kit.recorded(box)
+    kit.hits(box, 3)
+    page = "http://127.0.0.1/matomo.php?idsite=1&rec=1&url=http://example.org/p/x%3Fpoison=1"
+    box.exec("curl", "-s", "-o", "/dev/null", "-H", f"Host: {kit.HOST}", page)
+    kit.hits(box, 2)
+    locks = threading.Event()
+
+    def forget() -> None:  # locks of dead workers, which else live for half a minute each
+        while not locks.is_set():
+            if "queuedtracking:process" not in box.exec("ps", "ax").stdout:
+                kit.redis(box, "del", "QueuedTrackingLock0")
+            time.sleep(0.3)
+
+    helper = threading.Thread(target=forget)
+    helper.start()
+    try:
+        ran = fab("queue.drain")
+        assert ran.code == 1 and "list 0 does not move" in ran.all, ran.all
+        assert "http://example.org/p/x" in ran.all and "queue.set-aside" in ran.all
+        assert kit.recorded(box) == had + 3 and kit.depth(box) == 3
+        assert fab("queue.set-aside").code == 3  # asks first
+        aside = fab("queue.set-aside", "--yes")
+        assert aside.code == 0 and "/queue-set-aside/list0-" in aside.out, aside.all
+        assert fab("queue.drain").code == 0
+    finally:
+        locks.set()
+        helper.join()
+        kit.console(box, "config:delete", "QueuedTracking.poison")
+    assert kit.depth(box) == 0 and kit.recorded(box) == had + 5 and kit.twice(box) == 0
+
+
+def test_setting_aside_in_a_table(box: Sandbox, site: Site) -> None:
+    kit.settings(box, backend="mysql")
+    kit.hits(box, 2)
+    first = site.ask("matomo.queue:first_of", number=0)
+    answer = site.ask("matomo.queue_remove:remove_first", number=0, folder="/tmp/aside")
+    assert answer["what"] == first and answer["file"].startswith("/tmp/aside/list0-")
+    assert kit.depth(box, "mysql") == 1
+    assert site.ask("matomo.queue:first_of", number=0) != first
+    assert box.sql("select count(*) from matomo.matomo_queuedtracking_queue") == [["0"]]
+    kit.settings(box, backend="redis")
