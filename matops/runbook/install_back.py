@@ -86,6 +86,7 @@ class InstallBack(Step):
             self.site, f"{module}:back", folder=self._record["folder"],
             downloads=downloads_of(self.site),
             aside=f"{self.site.state_dir}/back-{compact_time(utc_now())}",
+            web=calls.web_of(self.site), web_user=self.site.web_user, may_reload=self.may_reload,
         )  # fmt: skip
         self._kept = found["kept"]
         for line in found["late"]:

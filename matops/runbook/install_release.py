@@ -231,8 +231,9 @@ class InstallRelease(BuildRelease):
             self._outage.remember(calls.KEY, record)
         module = "switch" if how == EXCHANGE else "overlay"
         found = calls.ask(
-            self.site, f"{module}:forth", folder=folder, downloads=downloads_of(self.site)
-        )
+            self.site, f"{module}:forth", folder=folder, downloads=downloads_of(self.site),
+            web=calls.web_of(self.site), web_user=self.site.web_user, may_reload=self.may_reload,
+        )  # fmt: skip
         if found.get("caught"):
             self.say(f"  {found['caught']} files were written meanwhile: brought along")
         for line in found.get("late", []):

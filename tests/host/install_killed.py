@@ -37,6 +37,8 @@ def main(agent: str, template: str, stage: str, how: str) -> int:
             before = run.picture()
             if phase == "back":
                 run.forth()
+            elif how != "exchange":
+                run.folder()  # that a build may be killed is seen with exchange
             died = run.dying(phase, count)
             run.whole()
             run.forth() if phase == "forth" else run.back()
@@ -60,19 +62,24 @@ class Run:
         self.docroot = str(work / "docroot")
         self.common = {"docroot": self.docroot, "downloads": str(work / "downloads")}
 
+    def folder(self) -> str:
+        """The folder of the installation that is under way; built where there is none."""
+        from matops.matomo.install import build, place
+
+        for each in place.all_of(f"{self.work}/stage"):
+            if each.state(self.docroot) in (place.HALF, place.DONE):
+                return str(each.folder)
+        facts = build.build(
+            root=f"{self.work}/stage", stage=self.stage, how=self.how, installed="5.3.1",
+            accept_unlisted=False, **self.common,
+        )  # fmt: skip
+        return str(facts["folder"])
+
     def forth(self) -> None:
         """Builds and installs, as release.install does."""
-        from matops.matomo.install import build, overlay, place, switch
+        from matops.matomo.install import overlay, switch
 
-        found = [each for each in place.all_of(f"{self.work}/stage")
-                 if each.state(self.docroot) in (place.HALF, place.DONE)]  # fmt: skip
-        folder = str(found[0].folder) if found else ""
-        if not folder:
-            facts = build.build(
-                root=f"{self.work}/stage", stage=self.stage, how=self.how, installed="5.3.1",
-                accept_unlisted=False, **self.common,
-            )  # fmt: skip
-            folder = facts["folder"]
+        folder = self.folder()
         (overlay if self.how == "copy" else switch).forth(folder=folder, **self.common)
         if self.how != "copy":
             switch.put_away(folder=folder, **self.common)

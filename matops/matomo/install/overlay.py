@@ -12,10 +12,11 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from matops.errors import Refused
 from matops.matomo.install import catch, clone, whose
+from matops.matomo.install.bell import Bell
 from matops.matomo.install.place import BACK, BUILT, DONE, HALF, Place
 from matops.matomo.release.downloads import alone
 from matops.matomo.release.faults import told
@@ -31,7 +32,10 @@ _LATE = (
 version last: a docroot that names the new version has all of it."""
 
 
-def forth(*, docroot: str, folder: str, downloads: str) -> dict[str, Any]:
+def forth(
+    *, docroot: str, folder: str, downloads: str, web: Optional[dict[str, Any]] = None,
+    web_user: str = "", may_reload: bool = True,
+) -> dict[str, Any]:  # fmt: skip
     """The files that are not in the docroot yet, and away with the stale ones:
     ``{written, facts}``. Refused where nothing was built for this docroot."""
     target = Place(folder)
@@ -47,9 +51,11 @@ def forth(*, docroot: str, folder: str, downloads: str) -> dict[str, Any]:
             facts = target.note(state=HALF)
         names = _in_order(target)
         if state != DONE:
-            for name in names:
-                _bring(name, top, target)
-            removed = _remove_stale(top, target, facts)
+            with Bell(docroot, [top], web, web_user, may_reload=may_reload) as bell:
+                for name in names:
+                    _bring(name, top, target)
+                removed = _remove_stale(top, target, facts)
+                bell.ring()
             target.note(state=DONE, removed=removed)
         target.folder.chmod(0o700)
         target.show_as_way_back(facts)
@@ -140,7 +146,10 @@ def _remove_empty(top: Path, names: set[str]) -> None:
             name = os.path.dirname(name)
 
 
-def back(*, docroot: str, folder: str, downloads: str, aside: str) -> dict[str, Any]:
+def back(
+    *, docroot: str, folder: str, downloads: str, aside: str,
+    web: Optional[dict[str, Any]] = None, web_user: str = "", may_reload: bool = True,
+) -> dict[str, Any]:  # fmt: skip
     """Every kept file again, and away with those that were new: ``{late, kept}`` as of
     ``switch.back``. What was written over a new file since is kept in ``<folder>/since``."""
     target = Place(folder)
@@ -150,7 +159,10 @@ def back(*, docroot: str, folder: str, downloads: str, aside: str) -> dict[str, 
             raise Refused(f"{folder} holds no way back", state="Nothing was changed")
         late: list[str] = []
         if state in (HALF, DONE):
-            late = _return(Path(os.path.realpath(docroot)), target)
+            top = Path(os.path.realpath(docroot))
+            with Bell(docroot, [top], web, web_user, may_reload=may_reload) as bell:
+                late = _return(top, target)
+                bell.ring()
             target.hide()
             target.note(state=BACK)
             clone.flush(str(target.folder))

@@ -37,8 +37,8 @@ _SETTLED = 12.0  # seconds that all workers may take to let go of the old code
 _IN_A_ROW = 3  # answers with the new version, for each server
 _READ = 8 << 20
 
-# Answers only whoever knows the word; opcache.restrict_api may forbid the reset: then it says so.
-_SCRIPT = """<?php
+# Answers none but who knows the word; opcache.restrict_api may forbid the reset: then it says so.
+SCRIPT = """<?php
 if (($_GET['word'] ?? '') !== '@WORD@') { http_response_code(404); exit; }
 $reset = isset($_GET['reset']) && function_exists('opcache_reset') ? @opcache_reset() : null;
 clearstatcache(true);
@@ -114,25 +114,25 @@ class Asker:
                 each.remove(url)
         found.wrong.pop(url, None)
         found.php.pop(url, None)
-        prefix, said = "", None
+        prefix, heard = "", None
         for prefix in self.prefixes:
             answer = get(base, f"{prefix}{name}?word={word}{'&reset=1' if reset else ''}")
             if answer is None:
                 found.silent.append(url)
                 return True
-            said = _said(answer[1], word)
-            if said:
+            heard = said(answer[1], word)
+            if heard:
                 break
-        if not said:
+        if not heard:
             return self._by_files(base, found)
         for _ in range(_IN_A_ROW - 1):
             again = get(base, f"{prefix}{name}?word={word}")
-            said = _said(again[1], word) or said if again else said
-            if said["version"] != self.version:
+            heard = (said(again[1], word) if again else None) or heard
+            if heard["version"] != self.version:
                 break
-        found.php[url] = said
-        if said["version"] != self.version:
-            found.wrong[url] = f"its PHP still runs {said['version']}"
+        found.php[url] = heard
+        if heard["version"] != self.version:
+            found.wrong[url] = f"its PHP still runs {heard['version']}"
         return url not in found.wrong
 
     def _by_files(self, base: Base, found: Answers) -> bool:
@@ -154,7 +154,7 @@ class Asker:
         path = Path(self.docroot) / f"matops-{secrets.token_hex(12)}.php"
         try:
             with path.open("x") as file:
-                file.write(_SCRIPT.replace("@WORD@", word))
+                file.write(SCRIPT.replace("@WORD@", word))
             if os.geteuid() == 0:
                 os.chown(path, self.owner.uid, self.owner.gid)
             path.chmod(0o640)
@@ -196,7 +196,8 @@ def _telling(place: Place, docroot: Path) -> Iterator[tuple[str, str]]:
             continue
 
 
-def _said(body: bytes, word: str) -> Optional[dict[str, Any]]:
+def said(body: bytes, word: str) -> Optional[dict[str, Any]]:
+    """What the script says in an answer; None where it is not its answer."""
     mark = word[::-1].encode()
     if mark not in body:
         return None

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from matops.errors import MatopsError, OutcomeUnknown, Refused
 from matops.matomo.install import catch, clone, exchange, mounts, seen
+from matops.matomo.install.bell import Bell
 from matops.matomo.install.place import BACK, BUILT, DONE, Place, number
+from matops.matomo.install.serve import sweep
 from matops.matomo.release.downloads import alone
 from matops.matomo.release.faults import told
 
@@ -41,9 +43,12 @@ def obstacle(docroot: str, root: str) -> str:
     return "" if links else exchange.tried(Path(real).parent, there)
 
 
-def forth(*, docroot: str, folder: str, downloads: str) -> dict[str, Any]:
+def forth(
+    *, docroot: str, folder: str, downloads: str, web: Optional[dict[str, Any]] = None,
+    web_user: str = "", may_reload: bool = True,
+) -> dict[str, Any]:  # fmt: skip
     """The new tree becomes the docroot's; ``{caught, late, facts}``: files brought along at last,
-    lines on what was written in between, install.json.
+    lines on what was written in between, install.json. The last three parameters: see ``bell``.
 
     Refused (nothing was changed) where it cannot; OutcomeUnknown where the inodes are not as
     they must be afterwards.
@@ -58,8 +63,12 @@ def forth(*, docroot: str, folder: str, downloads: str) -> dict[str, Any]:
                 next="run release.install again: it builds anew",
             )
         facts, caught, follower = target.facts(), 0, catch.Follower(_real(docroot), target)
+        sweep(docroot)
         if state == BUILT:
-            caught = _arrive(docroot, target, facts, follower)
+            target.gather()
+            trees = [_real(docroot), target.tree]
+            with Bell(docroot, trees, web, web_user, may_reload=may_reload) as bell:
+                caught = _arrive(docroot, target, follower, bell)
         facts = target.note(state=DONE)
         old = Path(facts["real"]) if facts.get("link") else target.tree
         if number(docroot) != facts["new"]:
@@ -72,9 +81,8 @@ def forth(*, docroot: str, folder: str, downloads: str) -> dict[str, Any]:
         return {"caught": caught, "late": late, "facts": catch.shown(facts)}
 
 
-def _arrive(docroot: str, target: Place, facts: dict[str, Any], follower: catch.Follower) -> int:
-    links, real = exchange.links(docroot), os.path.realpath(docroot)
-    target.gather()
+def _arrive(docroot: str, target: Place, follower: catch.Follower, bell: Bell) -> int:
+    links, real, facts = exchange.links(docroot), os.path.realpath(docroot), target.facts()
     caught = follower.settle()
     if links:
         placed = _name_beside(real, facts["from"], facts["to"])
@@ -85,6 +93,9 @@ def _arrive(docroot: str, target: Place, facts: dict[str, Any], follower: catch.
     else:
         target.note(exchanged=time.time_ns())
         _swap(Path(real), target.tree)
+    bell.ring()
+    sweep(docroot)
+    sweep(real if links else str(target.tree))
     return caught
 
 
@@ -102,13 +113,17 @@ def put_away(*, docroot: str, folder: str, downloads: str) -> dict[str, Any]:
             os.rename(facts["real"], target.tree)
         if facts["how"] == "exchange" and number(str(target.tree)) != facts["old"]:
             raise MatopsError(f"{target.tree} is not the old tree", state="The new one is in place")
+        sweep(str(target.tree))
         target.folder.chmod(0o700)
         target.show_as_way_back(facts)
         clone.flush(str(target.folder))
         return {"old": str(target.tree)}
 
 
-def back(*, docroot: str, folder: str, downloads: str, aside: str) -> dict[str, Any]:
+def back(
+    *, docroot: str, folder: str, downloads: str, aside: str,
+    web: Optional[dict[str, Any]] = None, web_user: str = "", may_reload: bool = True,
+) -> dict[str, Any]:  # fmt: skip
     """The old tree becomes the docroot's again; ``{late, kept}``.
 
     What was written into the new one since the exchange comes along, but for config/ and caches:
@@ -121,8 +136,12 @@ def back(*, docroot: str, folder: str, downloads: str, aside: str) -> dict[str, 
         if state not in (DONE, BACK, BUILT) or facts.get("how") != "exchange":
             raise Refused(f"{folder} holds no way back", state="Nothing was changed")
         result: dict[str, Any] = {"late": [], "kept": facts.get("kept", "")}
+        sweep(docroot)
         if state == DONE:
-            result = _return(docroot, target, facts, aside)
+            old = target.tree if target.tree.exists() else Path(facts["real"])
+            trees = [_real(docroot), old]
+            with Bell(docroot, trees, web, web_user, may_reload=may_reload) as bell:
+                result = _return(docroot, target, old, aside, bell)
         if number(docroot) != facts["old"]:
             raise OutcomeUnknown(f"{docroot} is not the old tree although it was exchanged")
         if facts.get("link") and not target.tree.exists():
@@ -133,8 +152,8 @@ def back(*, docroot: str, folder: str, downloads: str, aside: str) -> dict[str, 
         return result
 
 
-def _return(docroot: str, target: Place, facts: dict[str, Any], aside: str) -> dict[str, Any]:
-    old = target.tree if target.tree.exists() else Path(facts["real"])
+def _return(docroot: str, target: Place, old: Path, aside: str, bell: Bell) -> dict[str, Any]:
+    facts, new = target.facts(), os.path.realpath(docroot)
     kept = _keep_config(Path(docroot), old, aside)
     target.note(kept=kept)
     late = _since(Path(docroot), old, facts)
@@ -144,6 +163,9 @@ def _return(docroot: str, target: Place, facts: dict[str, Any], aside: str) -> d
         exchange.point(facts["link"], facts["real"])
     else:
         _swap(_real(docroot), target.tree)
+    bell.ring()
+    sweep(docroot)
+    sweep(new if facts.get("link") else str(target.tree))
     return {"late": late, "kept": kept}
 
 
