@@ -67,7 +67,7 @@ def _in_order(target: Place) -> list[str]:
     """What has yet to come: files without an older namesake first, for nothing loads them yet."""
     added = set(target.load("added.json") or [])
     names = list(_waiting(target.incoming))
-    early = [name for name in names if name in added and _rank(name) == 0]
+    early = [name for name in names if name in added and rank(name) == 0]
     return early + [name for name in names if name not in set(early)]
 
 
@@ -78,13 +78,14 @@ def _waiting(top: Path) -> Iterator[str]:
         for folder, _, files in os.walk(top)
         for name in files
     ]
-    return iter(sorted(found, key=lambda name: (_rank(name), name)))
+    return iter(sorted(found, key=lambda name: (rank(name), name)))
 
 
-def _rank(name: str) -> int:
-    for rank in range(len(_LATE) - 1, -1, -1):
-        if rank != 1 and name.startswith(_LATE[rank]):
-            return rank
+def rank(name: str) -> int:
+    """When a file comes: see ``_LATE``. Pure."""
+    for number in range(len(_LATE) - 1, -1, -1):
+        if number != 1 and name.startswith(_LATE[number]):
+            return number
     return 1
 
 

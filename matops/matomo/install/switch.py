@@ -85,7 +85,7 @@ def _arrive(docroot: str, target: Place, follower: catch.Follower, bell: Bell) -
     links, real, facts = exchange.links(docroot), os.path.realpath(docroot), target.facts()
     caught = follower.settle()
     if links:
-        placed = _name_beside(real, facts["from"], facts["to"])
+        placed = name_beside(real, facts["from"], facts["to"])
         # Known before anything moves: the way back needs both names.
         target.note(link=links[-1], real=real, placed=placed, exchanged=time.time_ns())
         os.rename(target.tree, placed)
@@ -212,7 +212,7 @@ def _swap(docroot: Path, other: Path) -> None:
         ) from None
 
 
-def _name_beside(real: str, old: str, new: str) -> str:
+def name_beside(real: str, old: str, new: str) -> str:
     """Where the new tree of a switched link goes: as the old one is called, the version changed."""
     folder, name = os.path.split(real)
     base = name.replace(old, new) if old and old in name else f"{name}-{new}"
