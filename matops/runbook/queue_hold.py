@@ -34,7 +34,7 @@ CONFIG, SCHEDULES, PROCESSES, PROVE = "config", "schedules", "processes", "prove
 
 def keep_of(site: Site) -> str:
     """Where the ledgers of held schedules lie on that host."""
-    return f"{site.state_dir}/schedules"
+    return f"{site.state_dir}/held"
 
 
 def on_host(site: Site, function: str, timeout: Optional[float] = None, **payload: Any) -> Any:
