@@ -57,6 +57,8 @@ class ArchiverStart(Step):
         if [action for action in look.actions if action.payload != "note"]:
             raise MatopsError(f"still held: {words.some([a.what for a in look.actions])}")
         Outage(self.site).forget(KEY)
-        line = f"{words.count(self._back, 'schedule')} put back"
-        line += f"; not as found: {words.some(self._notes)}" if self._notes else ", to the byte"
+        line = "nothing is held any more (an earlier run had put it back)"
+        if self._back:
+            line = f"{words.count(self._back, 'schedule')} put back"
+            line += f"; not as found: {words.some(self._notes)}" if self._notes else ", to the byte"
         return Evidence(line, {"notes": list(self._notes)})
