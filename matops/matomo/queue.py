@@ -27,6 +27,7 @@ _MEETING = (
 )
 COUNT_ALL = 5000
 """Sets that are all read to count their hits exactly; of more, the ends are taken for the rest."""
+_MOST_READ = 16 << 20  # bytes, packed: bulks may be large
 _USUAL = 2048  # bytes of a waiting request where none is there to be measured (runbook.checks)
 
 
@@ -110,7 +111,7 @@ def _requests(store: Store, lists: dict[int, int], tail: Sample) -> tuple[int, b
     sets = sum(lists.values())
     if sets <= tail.sets:
         return tail.requests if sets else 0, True
-    if sets > COUNT_ALL:
+    if sets > COUNT_ALL or sets * (tail.bytes_each or 0) > _MOST_READ:
         return round(sets * tail.requests_each), False
     values = (queue_contents.sample(store.head(number, n)) for number, n in lists.items() if n)
     return sum(one.requests for one in values), True
@@ -125,8 +126,9 @@ def depth(docroot: str) -> dict[str, Any]:
         lists = store.lengths()
         heads = {number: store.head(number, 1) for number, length in lists.items() if length}
         now = time.time()
-        ages = [now - at for head in heads.values() if head
-                for at in [queue_contents.arrived(head[0])] if at]  # fmt: skip
+        times = [queue_contents.arrived(head[0]) for number, head in heads.items()
+                 if head and number < setup.workers]  # fmt: skip
+        ages = [now - at for at in times if at]
         return {
             "lists": _named(lists),
             "sets": sum(lists.values()),

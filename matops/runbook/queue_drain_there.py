@@ -13,12 +13,12 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from matops.errors import MatopsError, Refused
 from matops.matomo import console, queue
 from matops.matomo.site import Site
+from matops.runbook.queue_drain_words import Progress, complaint, met_another
 from matops.runbook.step import Say
 from matops.units import show_duration
 
@@ -28,44 +28,6 @@ PASS = 4 * 3600.0  # seconds that one pass may take: 500 batches
 _LOOK, _TELL_SOON, _TELL = 1.0, 5.0, 30.0
 _TRIES = 3  # passes that leave the oldest set of a list where it was
 _NO_HEADWAY = 900.0  # seconds without less waiting
-
-
-@dataclass
-class Progress:
-    """How it goes: recorded hits, and depths with their times for the rate."""
-
-    requests: int = 0
-    began: float = field(default_factory=time.monotonic)
-    seen: list[tuple[float, int]] = field(default_factory=list)
-    told: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """Since it began."""
-        return time.monotonic() - self.began
-
-    def add(self, sets: int) -> None:
-        """A look at the depth."""
-        now = time.monotonic()
-        self.seen.append((now, sets))
-        while len(self.seen) > 2 and now - self.seen[0][0] > 60:
-            self.seen.pop(0)
-
-    @property
-    def rate(self) -> float:
-        """Sets a second by which the queue gets shorter; what comes in meanwhile is in it."""
-        (then, before), (now, after) = self.seen[0], self.seen[-1]
-        return (before - after) / (now - then) if now > then else 0.0
-
-    def line(self, found: dict[str, Any], below: int) -> str:
-        """``12345 request sets wait in 4 lists, 3 workers, 210/s, about 58 s left``."""
-        lists = sum(1 for length in found["lists"].values() if length)
-        locked = len(found["locks"])
-        text = f"{found['sets']} request sets wait in {lists} lists, {locked} workers at work"
-        if self.rate > 0:
-            left = show_duration((found["sets"] - below) / self.rate)
-            text += f", {self.rate:.0f} sets/s less, about {left} left"
-        return text
 
 
 class Drain:
@@ -87,9 +49,11 @@ class Drain:
         self._site, self._say, self._below, self._parallel = site, say, below, parallel
         self._still_ours = still_ours
         self.progress = Progress()
-        self._running: dict[int, concurrent.futures.Future[str]] = {}
+        self._running: dict[int, concurrent.futures.Future[tuple[int, str]]] = {}
         self._tries: dict[int, tuple[str, int]] = {}
         self._why: dict[int, str] = {}
+        self._stuck: dict[int, str] = {}
+        """Lists that do not move, and what stands in the way: the others go on."""
         self._zero = 0
         self._best = (0, time.monotonic())
         self._aborts = False
@@ -113,10 +77,12 @@ class Drain:
                         self._tell(found)
                         self._headway(found)
                         self._start(pool, found)
+                        self._end_if_stuck(found)
                     self._wait()
-            finally:
-                for future in self._running.values():
-                    future.cancel()
+            except KeyboardInterrupt:
+                if self._running:
+                    self._say(f"  stopping: {len(self._running)} workers end their pass first")
+                raise
 
     def look(self) -> dict[str, Any]:
         """The depth now. Refused where nothing would be processed."""
@@ -166,19 +132,22 @@ class Drain:
         waiting = sorted(found["lists"].items(), key=lambda item: -item[1])
         for name, length in waiting:
             number = int(name)
-            if not length or number in self._running or number >= found["workers"]:
+            if not length or number >= found["workers"] or number in {*self._running, *self._stuck}:
                 continue
             if len(self._running) >= most or name in found["locks"]:
                 continue  # another worker is at it, or one that was killed: its lock runs out
             words = self._words(found, number, length)
-            self._running[number] = pool.submit(self._pass, words)
+            if words:
+                self._running[number] = pool.submit(self._pass, words)
 
     def _words(self, found: dict[str, Any], number: int, length: int) -> list[str]:
         head = found["heads"].get(str(number), "")
         before, tries = self._tries.get(number, ("", 0))
-        tries = tries + 1 if head == before and not _met(self._why.get(number, "")) else 0
+        tries = tries + 1 if head == before and not met_another(self._why.get(number, "")) else 0
         if tries >= _TRIES:
-            self._stuck(number)
+            self._stuck[number] = self._why.get(number) or "a worker ends without saying why"
+            self._say(f"  list {number} does not move: {self._stuck[number]}")
+            return []
         self._tries[number] = (head, tries)
         words = ["queuedtracking:process"]
         if found["workers"] > 1:
@@ -194,17 +163,18 @@ class Drain:
         others = found["in_request"] and found["workers"] > 1
         return self._aborts and (self._parallel > 1 or not found["enabled"] or others)
 
-    def _pass(self, words: list[str]) -> str:
-        """One pass of one worker; '' or what it complained of."""
+    def _pass(self, words: list[str]) -> tuple[int, str]:
+        """One pass of one worker: requests that it says it processed, what it complained of."""
         try:
             result, verdict = console.run(self._site, words, timeout=PASS)
         except MatopsError as error:
-            return error.line()
+            return 0, error.line()
         found = re.search(r"\((\d+) requests? in", result.text)
-        self.progress.requests += int(found[1]) if found else 0
+        number = int(found[1]) if found else 0
         if verdict.status == console.OK:
-            return ""
-        return complaint(result.text + result.err.decode(errors="replace")) or verdict.why
+            return number, ""
+        output = result.text + result.err.decode(errors="replace")
+        return number, complaint(output) or verdict.why
 
     def _wait(self) -> None:
         concurrent.futures.wait(
@@ -214,22 +184,31 @@ class Drain:
             time.sleep(_LOOK)
         for number, future in list(self._running.items()):
             if future.done():
-                self._why[number] = future.result()
+                requests, self._why[number] = future.result()
+                self.progress.requests += requests
                 del self._running[number]
 
-    def _stuck(self, number: int) -> None:
+    def _end_if_stuck(self, found: dict[str, Any]) -> None:
+        """Raises once nothing else is left to be done."""
+        lists = {int(n): length for n, length in found["lists"].items()}
+        others = [n for n in lists if lists[n] and n < found["workers"] and n not in self._stuck]
+        if not self._stuck or self._running or others:
+            return
+        number, why = next(iter(self._stuck.items()))
         first = queue.first_of(self._site.docroot, number)
-        why = self._why.get(number) or "a worker ends without saying why"
-        only = f" --queue-id={number}" if number else ""
+        only = f" --queue-id={number}" if found["workers"] > 1 else ""
+        more = f" (as do lists {', '.join(map(str, list(self._stuck)[1:]))})" * (
+            len(self._stuck) > 1
+        )
         raise MatopsError(
-            f"list {number} does not move: its oldest request set ({first}) stays where it is "
-            f"({why})",
+            f"list {number} does not move{more}: its oldest request set ({first}) stays where it "
+            f"is ({why})",
             host=self._site.host.name,
-            state="Nothing is lost: it and all behind it wait",
-            next=f"console \"queuedtracking:process{only} -vvv "
-            "--force-num-requests-process-at-once=1\" shows why; queue.set-aside moves that one "
-            "set into a file",
-        )  # fmt: skip
+            state=f"Nothing is lost: {found['sets']} request sets wait",
+            next=f'console "queuedtracking:process{only} -vvv '
+            f'--force-num-requests-process-at-once=1" shows why; queue.set-aside --list {number} '
+            "moves that one set into a file",
+        )
 
 
 def here(site: Site, function: str) -> Any:
@@ -243,24 +222,6 @@ def depth(site: Site) -> dict[str, Any]:
     """``matomo.queue.depth``."""
     found: dict[str, Any] = here(site, "depth")
     return found
-
-
-def complaint(output: str) -> str:
-    """What Symfony says of an exception, without its frame and the command's usage. Pure."""
-    found = re.search(r"(?m)^In (\S+) line (\d+):\s*$", output)
-    if not found:
-        return ""
-    lines: list[str] = []
-    for line in output[found.end() :].splitlines():
-        if lines and not line.strip():
-            break
-        lines += [line.strip()] if line.strip() else []
-    return f"{' '.join(lines)[:300]} ({found[1]} line {found[2]})"
-
-
-def _met(why: str) -> bool:
-    """It met another transaction, and begins anew: that is no standing still. Pure."""
-    return bool(re.search(r"no active transaction|\b(?:1020|1205|1213)\b", why))
 
 
 def refuse_unless_recording(found: dict[str, Any], host: str) -> Optional[str]:

@@ -14,7 +14,7 @@ from matops.matomo.queue_store import Waiting
 from matops.mysql.space import RESERVE, Room
 from matops.report import queue as report
 from matops.runbook import queue_facts
-from matops.runbook.queue_drain_there import complaint
+from matops.runbook.queue_drain_words import Progress, complaint, met_another
 
 GB = 2**30
 
@@ -161,3 +161,15 @@ def test_symfonys_complaint_without_its_frame() -> None:
     text = "Starting\n\nIn Mysql.php line 416:\n      \n  There is no\n  transaction\n    \nx"
     assert complaint(text) == "There is no transaction (Mysql.php line 416)"
     assert complaint("fine") == ""
+    assert met_another("SQLSTATE[HY000]: General error: 1020 Record has changed")
+    assert met_another("There is no active transaction") and not met_another("killed")
+
+
+def test_how_a_drain_goes() -> None:
+    going = Progress()
+    going.add(100)
+    going.seen[0] = (going.seen[0][0] - 10, 400)
+    going.add(100)
+    line = going.line({"sets": 100, "lists": {"0": 60, "1": 40, "2": 0}, "locks": {"0": 9}}, 0)
+    assert line.startswith("100 request sets wait in 2 lists, 1 workers at work, 30 sets/s less")
+    assert "3.3 s left" in line
