@@ -20,6 +20,7 @@ LEADER, DEADLINE = "leader", "deadline"
 MODE, REASON, SWITCH = "tracking_mode", "tracking_reason", "tracking_switch_on"
 WATCH = "outage.watch"
 """Label of the watcher's job, and the name of its task."""
+EVERY = 30
 _FIRST_LOOK = 30.0  # seconds that the watcher's first look may take
 
 
@@ -93,7 +94,12 @@ class OutageBegin(Step):
             self._outage.note(DEADLINE, {"at": began + self._limit, "seconds": self._limit})
         elif action.payload == WATCH:
             self._beat = watched(self.site).get("beat")
-            start_there(self.site, WATCH, [WATCH])
+            start_there(self.site, WATCH, [WATCH, "--every", f"{self._every()}s"])
+
+    def _every(self) -> int:
+        """Seconds between two looks of the watcher: a deadline is not overslept."""
+        limit = self._outage.noted(DEADLINE, {}).get("seconds", EVERY * 20)
+        return int(min(EVERY, max(limit / 20, 1)))
 
     def verify(self) -> Evidence:
         """Reads the record back; the watcher's job must run."""
