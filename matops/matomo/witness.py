@@ -42,11 +42,16 @@ def marker(site: Site) -> dict[str, Any]:
     return found
 
 
-def arrival(site: Site) -> dict[str, Any]:
-    """``tracker`` and ``marker`` in one round trip: ``{"tracker": …, "marker": …}``."""
+def arrival(site: Site, patience: float = 2.0) -> dict[str, Any]:
+    """``tracker`` and ``marker`` in one round trip: ``{"tracker": …, "marker": …}``.
+
+    ``patience``: seconds for the markers' lines to appear.
+    """
     settings = site.settings
-    found: dict[str, Any] = _there(site, "witness_there:arrival", url=settings.url,
-                                   access_logs=list(settings.access_logs))  # fmt: skip
+    logs = list(settings.access_logs)
+    found: dict[str, Any] = _there(
+        site, "witness_there:arrival", url=settings.url, access_logs=logs, patience=patience
+    )
     return {**found, "tracker": _from_here(site, found["tracker"], "matomo.php")}
 
 

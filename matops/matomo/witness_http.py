@@ -34,7 +34,7 @@ Target = dict[str, Any]
 """``address``, ``port``, ``secure`` (None = try), ``name`` (Host header), ``base`` (path up to
 and with the last slash), ``public`` (asked by name, through whatever stands in front)."""
 
-TIMEOUT = 15.0  # seconds; a cold UI takes some
+CONNECT, TIMEOUT = 4.0, 15.0  # seconds; a cold UI takes some
 AGENT = "matops"
 _WEB = re.compile(r"^(apache2|httpd|nginx|lighttpd|caddy|litespeed|lshttpd|openresty)")
 _MANY = 8  # names × listening sockets asked, at most, each
@@ -56,7 +56,7 @@ def targets(url: str, config: str, *, here: bool = True) -> list[Target]:
     secure = re.search(r'(?m)^\s*(?:force_ssl|assume_secure_protocol)\s*=\s*"?1', config)
     found: list[Target] = []
     parts = urlsplit(url)
-    base = re.sub(r"[^/]*$", "", parts.path) or "/"
+    base = re.sub(r"/[^/]*\.php$", "/", parts.path).rstrip("/") + "/"
     if url:
         names = [parts.netloc, *(name for name in names if name != parts.netloc)]
     if names:
@@ -130,17 +130,23 @@ def ask(
 
     Certificates are not checked: nothing secret is sent, and here the name is another one.
     """
-    secure = target["secure"]
-    ways = [secure] if secure is not None else [True, False]
-    if secure is None and target["port"] not in _HTTPS:
-        ways.reverse()
     answer: Facts = {}
-    for way in ways:
-        answer = _ask(target, file, way, method, agent, headers or {}, timeout)
-        # Apache answers plain HTTP on a TLS port with 400; nginx with 400, too.
+    for port, secure in _ways(target):
+        there = {**target, "port": port}
+        answer = _ask(there, file, secure, method, agent, headers or {}, timeout)
+        # Apache and nginx answer plain HTTP on a TLS port with 400.
         if answer["status"] and not (answer["status"] == 400 and "HTTPS" in answer["body"]):
             break
     return answer
+
+
+def _ways(target: Target) -> list[tuple[int, bool]]:
+    port, secure = target["port"], target["secure"]
+    if secure is not None:
+        return [(port, secure)]
+    if target["public"] and port == 80:  # a name whose scheme nobody told us
+        return [(80, False), (443, True)]
+    return [(port, True), (port, False)] if port in _HTTPS else [(port, False), (port, True)]
 
 
 def _ask(
@@ -157,7 +163,8 @@ def _ask(
     }  # fmt: skip
     connection = http.client.HTTPConnection(target["address"], target["port"], timeout=timeout)
     try:
-        plain = socket.create_connection((target["address"], target["port"]), timeout)
+        plain = socket.create_connection((target["address"], target["port"]), CONNECT)
+        plain.settimeout(timeout)
         if secure:
             context = ssl._create_unverified_context()
             plain = context.wrap_socket(plain, server_hostname=name)
@@ -182,17 +189,19 @@ def _ask(
 def ask_all(found: Sequence[Target], file: str) -> list[Facts]:
     """Every target, at the same time; redirects within the same name are followed once."""
     with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(lambda target: _follow(target, file), found))
+        return list(pool.map(lambda target: follow(target, file), found))
 
 
-def _follow(target: Target, file: str) -> Facts:
-    answer = ask(target, file)
+def follow(target: Target, file: str, **how: Any) -> Facts:
+    """``ask``; one redirect to the same name is followed, as to https."""
+    answer = ask(target, file, **how)
     to = urlsplit(answer["location"])
     name = target["name"].partition(":")[0]
     if answer["status"] in (301, 302, 307, 308) and to.hostname == name:
         port = to.port or (443 if to.scheme == "https" else 80)
         there = {**target, "secure": to.scheme == "https", "port": port}
-        followed = ask(there, to.path or "/")
+        path = (to.path or "/") + (f"?{to.query}" if to.query else "")
+        followed = ask(there, path, **how)
         if followed["status"]:  # where TLS ends at a balancer, nobody here listens for it
             return {**followed, "url": answer["url"], "where": answer["where"]}
     return answer

@@ -40,8 +40,8 @@ def live_logs(access_logs: Sequence[str]) -> list[str]:
     return [path for path in found if os.access(path, os.R_OK)]
 
 
-def mark(docroot: str, url: str, access_logs: Sequence[str]) -> Facts:
-    """Sends markers and finds them again.
+def mark(docroot: str, url: str, access_logs: Sequence[str], patience: float = APPEAR) -> Facts:
+    """Sends markers and finds them again, within ``patience`` seconds.
 
     ``{"nonce", "at": {"before", "after"} (this server's clock around the sending), "sent":
     [{url, where, public, status, error}], "logs": [{path, inode, offset (of the marker's line,
@@ -55,7 +55,7 @@ def mark(docroot: str, url: str, access_logs: Sequence[str]) -> Facts:
     sent = [_send(target, f"{nonce}-{i}") for i, target in enumerate(_targets(docroot, url))]
     after = time.time()
     answered = any(each["status"] for each in sent)
-    found = _search(begun, nonce, len(sent)) if answered else []
+    found = _search(begun, nonce, len(sent), patience) if answered else []
     for each in found:
         numbers = each.pop("numbers")
         each["public"] = any(sent[i]["public"] for i in numbers)
@@ -77,7 +77,7 @@ def config_text(docroot: str) -> str:
 
 
 def _send(target: http.Target, nonce: str) -> Facts:
-    answer = http.ask(
+    answer = http.follow(
         target, f"matomo.php?matops_check={nonce}", method="OPTIONS", agent=nonce, timeout=5,
         headers={"Access-Control-Request-Method": "POST", "Origin": f"http://{target['name']}"},
     )  # fmt: skip
@@ -92,9 +92,11 @@ def _seen(path: str) -> tuple[int, int]:
     return found.st_ino, found.st_size
 
 
-def _search(begun: dict[str, tuple[int, int]], nonce: str, many: int) -> list[Facts]:
+def _search(
+    begun: dict[str, tuple[int, int]], nonce: str, many: int, patience: float
+) -> list[Facts]:
     hits: dict[str, Facts] = {}
-    deadline = time.monotonic() + APPEAR
+    deadline = time.monotonic() + patience
     quiet = False
     while time.monotonic() < deadline:
         for path, (inode, size) in begun.items():

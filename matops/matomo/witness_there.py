@@ -50,10 +50,12 @@ def page(docroot: str) -> str:
     return http.page_text(docroot)
 
 
-def arrival(docroot: str, url: str, access_logs: Sequence[str]) -> dict[str, Any]:
+def arrival(
+    docroot: str, url: str, access_logs: Sequence[str], patience: float = logs.APPEAR
+) -> dict[str, Any]:
     """``{"tracker": …, "marker": …}``, the markers sent last."""
     answers = tracker(docroot, url)
-    return {"tracker": answers, "marker": logs.mark(docroot, url, access_logs)}
+    return {"tracker": answers, "marker": logs.mark(docroot, url, access_logs, patience)}
 
 
 def health(docroot: str, access_logs: Sequence[str], asked: Sequence[str]) -> list[dict[str, Any]]:

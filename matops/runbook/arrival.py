@@ -40,10 +40,24 @@ class Arrival:
         return f"a marker arrives in {where}" if where else "no readable log shows a marker"
 
 
-def look(site: Site) -> Arrival:
+PATIENT = 12.0
+"""Seconds for a second look: nginx with ``flush=5s``, a host that is very busy."""
+
+
+def look(site: Site, patience: float = 2.0) -> Arrival:
     """Asks the tracker and sends markers; under two seconds where all is well."""
-    found = witness.arrival(site)
+    found = witness.arrival(site, patience)
     return Arrival(found["tracker"], found["marker"])
+
+
+def look_after(
+    site: Site, before: Arrival, same_kind: bool = True, *, alone: bool = True
+) -> tuple[Arrival, str]:
+    """What arrives now, and what no longer does (``lost``): looked at twice before it is said."""
+    after = look(site)
+    if lost(before, after, same_kind, alone=alone):
+        after = look(site, PATIENT)
+    return after, lost(before, after, same_kind, alone=alone)
 
 
 def lost(before: Arrival, after: Arrival, same_kind: bool = True, *, alone: bool = True) -> str:

@@ -119,8 +119,8 @@ class MaintenanceOn(Maintenance):
             other = [each for each in self._answers if each["kind"] != witness.MAINTENANCE]
             if other:
                 return f"the maintenance page is not shown: {witness.shown(other)}"
-        self._arrival = arrival.look(self.site)
-        if why := arrival.lost(before, self._arrival, alone=self.alone):
+        self._arrival, why = arrival.look_after(self.site, before, alone=self.alone)
+        if why:
             return why
         if self._despite or not self._checks:
             return ""
@@ -223,7 +223,8 @@ class MaintenanceOff(Maintenance):
         else:
             self.put_back(found)
         self._answers = self.wait_for(seen, closed=False)
-        if why := arrival.lost(before, arrival.look(self.site), alone=self.alone):
+        _, why = arrival.look_after(self.site, before, alone=self.alone)
+        if why:
             raise MatopsError(why, host=self.site.host.name, state="Maintenance mode is off",
                               next="look at the tracker at once; check shows its logs")  # fmt: skip
 

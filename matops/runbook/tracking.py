@@ -58,7 +58,8 @@ class TrackingOff(Tracking):
             return Look([Action("mark the edge", "the run that switched it off was killed", MARK)])
         self.must_be_writable()
         self._no_queue()
-        notes = self._logs(arrival.look(self.site))
+        seen = arrival.look(self.site)
+        notes = self._logs(seen if seen.logs else arrival.look(self.site, arrival.PATIENT))
         return Look([Action(f"set [{self.SECTION}] {self.NAME} = 0, and mark the edge",
                             "from here on the access logs record", SET)], notes=notes)  # fmt: skip
 

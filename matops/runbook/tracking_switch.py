@@ -66,8 +66,8 @@ class Tracking(ConfigSwitch):
             raise
         try:
             why = self.wait_for(kind, before.tracker)
-            after = arrival.look(self.site)
-            why = why or arrival.lost(before, after, same_kind=False, alone=self.alone)
+            after, gone = arrival.look_after(self.site, before, False, alone=self.alone)
+            why = why or gone
         except MatopsError as error:
             why = f"what the tracker answers after the switch could not be seen ({error.what})"
         if why:

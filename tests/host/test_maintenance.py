@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from matops.matomo import witness
+from matops.runbook import arrival
 from matops.runbook.engine import DONE, FAILED
 from matops.runbook.maintenance import MaintenanceOff, MaintenanceOn
 from matops.runbook.outage import Outage
@@ -92,8 +93,9 @@ def test_on_by_another_hand_stays_on_unless_forced(
 
 @pytest.mark.parametrize("why", ["another configuration", "no more log lines"])
 def test_taken_back_where_it_does_not_hold(
-    site_factory: SiteFactory, sandbox: Sandbox, why: str
+    site_factory: SiteFactory, sandbox: Sandbox, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(arrival, "PATIENT", 1.0)
     if why == "another configuration":  # for that name Matomo does not read config.ini.php
         shell(sandbox, f"cp -a {CONFIG} /var/www/html/config/analytics.example.org.config.ini.php")
         words = "the maintenance page is not shown: 200 Matomo's UI: analytics.example.org (public)"

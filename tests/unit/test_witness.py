@@ -59,6 +59,8 @@ def test_targets_are_the_public_name_and_this_machine() -> None:
     assert (found["name"], found["port"], found["secure"]) == ("a.example", 443, True)
     (found,) = witness_http.targets("http://x.example/stats/index.php", config, here=False)
     assert (found["name"], found["port"], found["base"]) == ("x.example", 80, "/stats/")
+    (found,) = witness_http.targets("http://x.example/stats", config, here=False)
+    assert found["base"] == "/stats/"
     assert witness_http._address("0100007F:0050", 4) == ("127.0.0.1", 80)
     assert witness_http._address("00000000000000000000000000000000:01BB", 16)[1] == 443
 
