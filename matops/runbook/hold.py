@@ -75,14 +75,14 @@ class Hold:
     def _may_replace(self, answer: dict[str, Any], owner: dict[str, Any]) -> bool:
         """True: resume our own dead run. False: take over a stale one. Raises Locked."""
         held, now = answer["lock"], answer["now"]
-        mine = is_dead_self(held["owner"], owner)
+        mine = is_dead_self(held["owner"], owner) or self._died_there(held["owner"])
         stale = now - float(held.get("beat", 0)) > self._site.settings.lock_stale_after
         job = held.get("job") or {}
         here = job.get("machine") == self._site.machine.get("hostname")
         if job and here and self._at_work(str(job.get("name", ""))):
             raise self._refusal(answer, f"its job {job['name']} runs here: jobs.follow shows it")
         if mine and (not job or here or self._take_over):
-            self.note = "resuming: the lock was still held by your earlier run, which is gone"
+            self.note = f"resuming: the lock was still held by {_who(held['owner'])}, which is gone"
             return True
         if stale and self._take_over:
             self.note = f"taking over a stale lock ({describe(held, now)})"
@@ -97,6 +97,23 @@ class Hold:
             answer,
             "no sign of life: if that run is really gone, add --take-over" if stale else "",
         )
+
+    def _died_there(self, held: dict[str, Any]) -> bool:
+        """True where the holder was a process of the very host we work on (a job, the watcher,
+        inv), and is no more: there we can look, so nobody need ask or wait."""
+        if not held.get("started") or held.get("machine") != self._site.machine.get("hostname"):
+            return False
+        # Without /proc/1 other users' processes are hidden from us: then nothing is known.
+        result = self._site.host.run(
+            '[ -r /proc/1/stat ] || exit 3; head -c 12 /etc/machine-id 2>/dev/null; echo; '
+            'cat "/proc/$1/stat" 2>/dev/null || true',
+            str(int(held.get("pid", 0))), user=self._site.keeper, check=False,
+            what="look for the lock's holder",
+        )  # fmt: skip
+        if result.code != 0:
+            return False
+        machine, _, stat = result.text.partition("\n")
+        return machine.strip() == held.get("machine_id") and _began(stat) != held["started"]
 
     def _at_work(self, job: str) -> bool:
         """Does that job run here, and is it not one that this task would attach to?"""
@@ -180,12 +197,22 @@ def _machine_id() -> str:
     return ""
 
 
+def _who(owner: dict[str, Any]) -> str:
+    return f"{owner.get('user')}@{owner.get('machine')}'s {owner.get('task')}"
+
+
+def _began(stat: str) -> str:
+    """Field 22 of /proc/PID/stat (behind the command, which may hold blanks); '' for none."""
+    fields = stat.rpartition(")")[2].split()
+    return fields[19] if len(fields) > 19 else ""
+
+
 def _start_of(pid: int) -> str:
     """When a process began (clock ticks since boot); '' when it is gone. Guards pid reuse."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        with contextlib.suppress(OSError):
-            os.kill(pid, 0)
-            return "alive"
-        return ""
+    with contextlib.suppress(OSError):
+        if found := _began(Path(f"/proc/{pid}/stat").read_text()):
+            return found
+    with contextlib.suppress(OSError):
+        os.kill(pid, 0)
+        return "alive"
+    return ""

@@ -40,10 +40,16 @@ def on_the_way(data: dict[str, Any], left: str, queue: str) -> str:
 
 def at_deadline(data: dict[str, Any], why_not: str) -> str:
     """The text of the alert at the deadline, where nothing is done by itself."""
+    proved = (data["notes"].get("update") or {}).get("proved")
+    forward = (
+        f"The update to {proved} is done: `recover` ends the outage."
+        if proved
+        else "Go forward: `update` again, then `recover`; or `rollback` by hand, which says what "
+        "can be done."
+    )
     return (
         f"Nothing is rolled back by itself: {why_not}. {held_line(data)} Hits are kept as before "
-        f"({data['notes'].get(MODE, 'unknown')}). Go forward: `update` again, then `recover`; "
-        "or `rollback` by hand, which says what can be done."
+        f"({data['notes'].get(MODE, 'unknown')}). {forward}"
     )
 
 
