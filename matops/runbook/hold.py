@@ -78,7 +78,7 @@ class Hold:
         mine = is_dead_self(held["owner"], owner) or self._died_there(held["owner"])
         stale = now - float(held.get("beat", 0)) > self._site.settings.lock_stale_after
         job = held.get("job") or {}
-        here = job.get("machine") == self._site.machine.get("hostname")
+        here = job.get("machine") == self._hostname
         if job and here and self._at_work(str(job.get("name", ""))):
             raise self._refusal(answer, f"its job {job['name']} runs here: jobs.follow shows it")
         if mine and (not job or here or self._take_over):
@@ -98,10 +98,14 @@ class Hold:
             "no sign of life: if that run is really gone, add --take-over" if stale else "",
         )
 
+    @property
+    def _hostname(self) -> str:
+        return str(self._site.machine.get("hostname", ""))
+
     def _died_there(self, held: dict[str, Any]) -> bool:
         """True where the holder was a process of the very host we work on (a job, the watcher,
         inv), and is no more: there we can look, so nobody need ask or wait."""
-        if not held.get("started") or held.get("machine") != self._site.machine.get("hostname"):
+        if not str(held.get("started")).isdigit() or held.get("machine") != self._hostname:
             return False
         # Without /proc/1 other users' processes are hidden from us: then nothing is known.
         result = self._site.host.run(
