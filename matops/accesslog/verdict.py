@@ -65,7 +65,7 @@ class Window:
     end: float
     off: Optional[Edge] = None
     on: Optional[Edge] = None
-    margin: float = 10.0
+    margin: float = 30.0
     ask_all: bool = False
     statuses: Sequence[bytes] = ()
     """Statuses of refusals that are replayed all the same."""

@@ -28,7 +28,7 @@ class Typed:
 
     begin: str = ""
     end: str = ""
-    margin: float = 10.0
+    margin: float = 30.0
     check: str = "edges"
     logs: str = ""
     statuses: Sequence[str] = ()

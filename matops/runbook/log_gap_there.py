@@ -37,7 +37,7 @@ class Asked:
     end: float
     off: Optional[Sequence[float]] = None
     on: Optional[Sequence[float]] = None
-    margin: float = 10.0
+    margin: float = 30.0
     check: str = EDGES
     logs: str = ""
     access_logs: Sequence[str] = ()

@@ -31,7 +31,7 @@ from matops.units import parse_duration, show_epoch, show_size
 FLAGS = {
     "from": "begin of the gap: 2026-11-22T01:00:00Z or …+01:00; else the mark of tracking.off",
     "to": "its end (that second itself is not in it); else the mark of tracking.on",
-    "edge": "how near a mark hits are decided one by one: longer than a slow request takes",
+    "edge": "how near a mark hits are decided one by one: longer than the slowest request takes",
     "check": "edges: the database is asked about hits near an edge, and about some between; "
     "all: about every hit",
     "logs": "folder on the host with logs that were copied there, a sub-folder for each server",
@@ -51,7 +51,7 @@ def gap(
     c: Any,
     from_: str = "",
     to: str = "",
-    edge: str = "10s",
+    edge: str = "30s",
     check: str = EDGES,
     logs: str = "",
     statuses: str = "",

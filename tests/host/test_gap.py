@@ -62,17 +62,19 @@ def test_the_gap_holds_every_hit_that_was_not_recorded_and_no_other(
         shell(sandbox, ROTATE)
         on = run(TrackingOn(site, silent))
         assert on.status == DONE, on.detail
-        time.sleep(3.5)  # the edge's margin must pass, and a line after it is wanted
+        time.sleep(1)  # a line after the end is wanted
     shell(sandbox, PACK)
-    ran = fab("logs.gap", "--edge", "3s", "--json")
+    ran = fab("logs.gap", "--json")
     assert ran.code == 0, ran.all
     manifest = json.loads(ran.out)["manifest"]
     book = traffic_account.account(sandbox.sql, traffic.run, traffic.answers())
     found = hits_of(sandbox, manifest["merged"]["path"], traffic.run)
-    assert sorted(found) == book.in_logs(book.lost)
-    assert not book.doubled and len(found) > 50
-    bodies = {book.sent[n] for n in book.in_bodies(book.lost)}
     part = next(iter(manifest["servers"].values()))
+    # A loaded machine answers 500 now and then, far from the gap: not this gap's.
+    lost = [n for n in book.lost if part["low"] <= book.sent[n].sent < part["high"]]
+    assert sorted(found) == book.in_logs(lost)
+    assert not book.doubled and len(found) > 50
+    bodies = {book.sent[n] for n in book.in_bodies(lost)}
     assert part["reasons"]["POST body, held by no log"] >= len(bodies)
     assert sum(part["reasons"].values()) == part["seen"]
     assert part["visitors"]["verdict"] in ("one", "real") and part["decided"]["asked"]
@@ -93,7 +95,7 @@ def _stays_out_of_sight(fab: Fab, sandbox: Sandbox, manifest: dict[str, object])
 
 
 def _is_done_once(fab: Fab, manifest: dict[str, object]) -> None:
-    again = fab("logs.gap", "--edge", "3s")
+    again = fab("logs.gap")
     assert again.code == 0 and again.out.count("already done") >= 2, again.all
     assert "to be replayed" in again.out and "LOST: " in again.out
 
@@ -105,7 +107,7 @@ def _whole_check_says_the_same(
     found: dict[int, gapfile.Hit],
     name: str,
 ) -> None:
-    ran = fab("logs.gap", "--edge", "3s", "--check", "all", "--json")
+    ran = fab("logs.gap", "--check", "all", "--json")
     assert ran.code == 0, ran.all
     path = json.loads(ran.out)["manifest"]["merged"]["path"]
     assert sorted(hits_of(sandbox, path, name)) == sorted(found)
