@@ -12,6 +12,7 @@ from matops.matomo.release.requirements import FAIL, requirements
 from matops.matomo.release.stages import Staged
 from matops.matomo.release.versions import key
 from matops.matomo.site import Site
+from matops.runbook.outage import Outage
 
 PACKAGE = "matops.matomo.install"
 KEY = "install"
@@ -159,3 +160,20 @@ def unexpected(site: Site) -> str:
     if not lines:
         return ""
     return f"Matomo calls {len(lines)} files unexpected (not of a release), first {lines[0]}"
+
+
+def way_back(site: Site) -> str:
+    """The folder that holds the old release while an outage is open; ''. Not to be removed."""
+    record = Outage(site).found(KEY) or {}
+    return str(record.get("folder", ""))
+
+
+def spare(site: Site, *, remove: bool) -> list[str]:
+    """Built trees that nothing needs (see ``place.spare``), but for one of an open outage."""
+    if way_back(site):
+        return []
+    found = ask(
+        site, "place:spare", root=stages.root_of(site), downloads=stages.downloads_of(site),
+        remove=remove,
+    )  # fmt: skip
+    return [str(each) for each in found]

@@ -12,6 +12,7 @@ from matops.errors import Refused
 from matops.matomo.release import stages
 from matops.matomo.release.versions import key
 from matops.matomo.site import Site
+from matops.runbook import install_calls
 from matops.runbook.stage import StageRelease
 from matops.tasks import release_install
 from matops.tasks.desk import (
@@ -84,7 +85,7 @@ def list_(c: Any, json: bool = False) -> None:
     """
     desk = Desk(c, json=json)
     found = stages.staged(desk.site())
-    rows = [(s.version, s.when, s.trust, "yes" if s.in_use else "", s.path) for s in found]
+    rows = [(s.version, s.when, s.trust, _use(s), s.path) for s in found]
     headers = ("version", "staged", "verified by", "in use", "folder")
     desk.show([vars(s) for s in found], headers, rows)
 
@@ -106,10 +107,15 @@ def clean(
     """
     desk = Desk(c, json=json)
     site = desk.site(changes=not dry_run)
-    plan = stages.removable(site, everything=all)
+    kept = install_calls.way_back(site)
+    plan = [each for each in stages.removable(site, everything=all) if each.path != kept]
+    spare = install_calls.spare(site, remove=False)
+    for path in spare:
+        desk.say(f"{'would remove' if dry_run else 'to remove:'} {path}: a built tree, not in use")
     for each in plan:
         desk.say(f"{'would remove' if dry_run else 'to remove:'} {each.path}: {_why(site, each)}")
-    paths = [each.path for each in plan]
+    stale = [each.path for each in plan]
+    paths = [*spare, *stale]
     if paths and not dry_run and not confirmer(yes)(f"Remove {len(paths)} stages?", "yes"):
         raise Refused(
             "removing the stages was not confirmed",
@@ -117,13 +123,20 @@ def clean(
             state="Nothing was removed",
             next="add --yes, or type yes when asked",
         )
-    removed = stages.unstage(site, paths) if paths and not dry_run else []
+    removed = stages.unstage(site, stale) if stale and not dry_run else []
+    removed += install_calls.spare(site, remove=True) if spare and not dry_run else []
     rows = [(path, "removed" if path in removed else "would remove") for path in paths]
     if json or rows:
         result = {"host": site.host.name, "planned": paths, "removed": removed}
         desk.show(result, ("folder", "what"), rows, wrap=0)
     else:
         desk.say("nothing to remove")
+
+
+def _use(each: stages.Staged) -> str:
+    if each.in_use:
+        return "yes"
+    return f"way back to {each.holds}" if each.holds not in ("", each.version) else ""
 
 
 def _why(site: Site, each: stages.Staged) -> str:

@@ -25,7 +25,7 @@ def main(agent: str, template: str, stage: str, how: str) -> int:
     work = Path(stage).parent.parent / "killed"
     deaths = 0
     for phase in ("forth", "back"):
-        for count in range(1, 2000):
+        for count in range(1, 2000, 2 if how == "copy" else 1):
             shutil.rmtree(work, ignore_errors=True)
             (work / "stage").mkdir(parents=True)
             shutil.copytree(template, work / "real", symlinks=True)

@@ -44,15 +44,15 @@ def build(
     with alone(downloads):
         manifest = tree.read_manifest(Path(stage))
         found = place.current(root, docroot, manifest["version"], manifest["sha256"])
-        if found and found.state(docroot) == place.BUILT and found.facts()["how"] == how:
-            with told(
-                "bring the new tree up to date", str(found.folder), "The docroot is as it was"
-            ):
-                return catch.up(docroot, found)
+        if found and place.ready(found, docroot, how, stage):
+            doing = "bring the new tree up to date"
+            with told(doing, str(found.folder), "The docroot is as it was"):
+                new = catch.up(docroot, found) if how == "exchange" else found.facts()
+                return catch.shown(new)
         work = Work(Path(os.path.realpath(docroot)), root, Path(stage), manifest, how)
         work.know(Path(downloads), installed, accept_unlisted)
         with told("build the new tree", root, "The docroot is as it was"):
-            return work.build()
+            return catch.shown(work.build())
 
 
 class Work:
@@ -121,7 +121,7 @@ class Work:
             "how": self.how,
             "docroot": str(self.docroot),
             "folder": str(target.folder),
-            "stage": str(self.stage),
+            "mark": place.mark_of(str(self.stage)),
             "from": tree.version_of(self.docroot),
             "to": self.manifest["version"],
             "sha256": self.manifest["sha256"],
@@ -210,8 +210,7 @@ class Work:
             and not (self.source / name).exists()
         ]
 
-    def _generate(self, top: Path) -> list[str]:
-        said = []
+    def _generate(self, top: Path) -> list[str]:        said = []
         trackers = [name for name in self.before if generated.TRACKERS.fullmatch(name)]
         for name in whose.GENERATED:
             there = self.docroot / name

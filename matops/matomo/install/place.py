@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any, Optional
 
 from matops.errors import MatopsError
 from matops.matomo.release import tree
+from matops.matomo.release.downloads import alone, sha256_of
+from matops.matomo.release.faults import told
 from matops.matomo.release.owner import save
 
 BUILDING, BUILT, HALF, DONE, BACK = "building", "built", "half", "done", "back"
@@ -125,6 +128,19 @@ def current(root: str, docroot: str, version: str, sha256: str) -> Optional[Plac
     return None
 
 
+def mark_of(stage: str) -> str:
+    """What tells one content of a stage from another: plugins may be staged later."""
+    return sha256_of(Path(stage) / tree.FILES)
+
+
+def ready(found: Optional[Place], docroot: str, how: str, stage: str) -> bool:
+    """Is it built, to be installed in that way, of what is staged now?"""
+    if not found or found.state(docroot) != BUILT:
+        return False
+    facts = found.facts()
+    return bool(facts["how"] == how and facts.get("mark") == mark_of(stage))
+
+
 def fresh(root: str, version: str, sha256: str) -> Place:
     """A folder with a name that nothing holds which may still be needed."""
     base = f"{root}/install-{version}-{sha256[:8]}"
@@ -133,3 +149,16 @@ def fresh(root: str, version: str, sha256: str) -> Place:
         if not place.folder.exists() or place.is_spare:
             return place
     raise MatopsError(f"{base}-99 is there already", next="release.clean --all removes old ones")
+
+
+def spare(*, docroot: str, root: str, downloads: str, remove: bool) -> list[str]:
+    """Folders that nothing needs: broken builds, and new trees that went back; removes them."""
+    with alone(downloads), told("remove a built tree", root, "What was removed stays removed"):
+        found = [each for each in all_of(root) if each.is_spare and not _is_live(each, docroot)]
+        for each in found if remove else []:
+            shutil.rmtree(each.folder)
+        return [str(each.folder) for each in found]
+
+
+def _is_live(place: Place, docroot: str) -> bool:
+    return f"{os.path.realpath(docroot)}/".startswith(f"{place.folder}/")

@@ -32,11 +32,9 @@ def survey(
     found = place.current(root, docroot, manifest["version"], manifest["sha256"])
     state = found.state(docroot) if found else ""
     answer: dict[str, Any] = {"state": state, "how": chosen, "obstacle": obstacle, "folder": ""}
-    if found and state in (place.BUILT, place.HALF, place.DONE):
+    if found and (state in (place.HALF, place.DONE) or place.ready(found, docroot, chosen, stage)):
         facts = found.facts()
-        if facts["how"] == chosen or state != place.BUILT:
-            return {**answer, "folder": str(found.folder), "how": facts["how"],
-                    "facts": shown(facts)}  # fmt: skip
+        return {**answer, "folder": str(found.folder), "how": facts["how"], "facts": shown(facts)}
     work = Work(Path(os.path.realpath(docroot)), root, Path(stage), manifest, chosen)
     work.know(Path(downloads), installed, accept_unlisted)
     work.no_link_in_the_way()
