@@ -75,6 +75,8 @@ def parameters(query: str) -> dict[str, str]:
 
 
 def _text(raw: str) -> str:
+    if "%" not in raw and "+" not in raw:
+        return raw
     data = unquote_to_bytes(raw.replace("+", " ").encode("utf-8", "surrogateescape"))
     data = data.replace(b"\0", b"")
     try:

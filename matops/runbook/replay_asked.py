@@ -27,6 +27,7 @@ class Asked:
     sites: tuple[int, ...] = ()
     url: str = ""
     token_file: str = ""
+    import_logs: str = ""
     through_queue: bool = False
     check: bool = True
     timeout: float = 120.0
@@ -42,6 +43,7 @@ class Asked:
         found += ["--sites", ",".join(map(str, self.sites))] if self.sites else []
         found += ["--url", self.url] if self.url else []
         found += ["--token-file", self.token_file] if self.token_file else []
+        found += ["--import-logs", self.import_logs] if self.import_logs else []
         found += ["--through-queue"] if self.through_queue else []
         return [*found, *([] if self.check else ["--no-check"])]
 
@@ -65,6 +67,12 @@ def notes(asked: Asked, found: dict[str, Any]) -> list[str]:
     """What the operator should know before it starts."""
     lines = [_way(asked, found), _settings(found)]
     lines += [f"not sent: {n} hits, {reason}" for reason, n in sorted(found["skipped"].items())]
+    if found["script"]:
+        lines.append(
+            f"by {found['script']}, one request at a time; it adds HTTP-code (a custom variable) "
+            "and bw_bytes to each hit, and leaves out user agents with 'bot/', 'feed', 'curl' …; "
+            "what it loses is found in the database and sent by our own client"
+        )
     if found["no_address"]:
         lines.append(
             f"{found['no_address']} hits have no address in the log: they are recorded as of "

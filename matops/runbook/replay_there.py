@@ -25,8 +25,8 @@ from matops.matomo import ini, queue_setup, replay_token
 from matops.matomo.database import Database
 from matops.matomo.recorded import Patient
 from matops.mysql.attempt import Stop
-from matops.runbook import replay_target
-from matops.runbook.replay_asked import Asked, of
+from matops.runbook import replay_script, replay_target
+from matops.runbook.replay_asked import IMPORT_LOGS, Asked, of
 from matops.units import show_epoch
 
 
@@ -112,6 +112,12 @@ class Work:
             facts.update(done=ledger.totals.sent, in_doubt=len(ledger.open),
                          complete=ledger.complete)  # fmt: skip
             ledger.close()
+        facts["script"] = ""
+        if self.asked.how == IMPORT_LOGS:
+            script = replay_script.find(
+                self.docroot, self.asked, facts["queue"], facts["maintenance"]
+            )
+            facts["script"] = str(script.path)
         facts.update(self.result())
         return facts
 
@@ -147,7 +153,13 @@ class Work:
                 with track("logs.replay", survey.wanted, "hits") as progress:
                     progress.add(ledger.totals.sent)
                     run.add = progress.add
-                    replay(run)
+                    if self.asked.how == IMPORT_LOGS:
+                        queue = queue_setup.look(self.docroot).enabled
+                        closed = self._on("maintenance_mode", "General", "0")
+                        script = replay_script.find(self.docroot, self.asked, queue, closed)
+                        replay_script.replay(run, script, self.asked, self.folder)
+                    else:
+                        replay(run)
                 if not self.asked.through_queue:  # there the rows come later
                     look_through(run)
                 self._stopped(stop, ledger, survey.wanted)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
+from pathlib import Path
+
+import pytest
 
 from tests.conftest import ROOT, Fab, one_line
 from tests.host import replay_kit as kit
@@ -104,3 +108,25 @@ def test_killed_in_the_middle_each_hit_is_there_once(fab: Fab, pristine: Sandbox
     secret = pristine.exec("sh", "-c", "cat /var/lib/matops/*/replay/* /var/lib/matops/*/jobs/*/*",
                            check=False).stdout  # fmt: skip
     assert "token_auth" not in secret
+
+
+SCRIPT = os.environ.get("MATOPS_IMPORT_LOGS", "")
+
+
+@pytest.mark.skipif(not SCRIPT, reason="MATOPS_IMPORT_LOGS names no import_logs.py")
+def test_import_logs_is_fed_and_what_it_loses_is_sent(fab: Fab, pristine: Sandbox) -> None:
+    none = fab("logs.replay", "--how", "import_logs", "--file", kit.Gap("n", 1e9).place(pristine))
+    assert none.code == 3 and "cannot be read" in one_line(none)
+    folder = "/var/www/html/misc/log-analytics"
+    pristine.exec("sh", "-c", f"mkdir -p {folder}; cat > {folder}/import_logs.py",
+                  input=Path(SCRIPT).read_bytes())  # fmt: skip
+    gap = kit.Gap("script", kit.hours_ago(30))
+    gap.pages(120)
+    fates = kit.hostile(gap, 120)
+    gap.add(gap.page(130), at=3, agent=b"Mozilla/5.0 (feed reader) Firefox/128.0")  # it drops that
+    ran = fab("logs.replay", "--how", "import_logs", "--file", gap.place(pristine))
+    assert ran.code == 0, ran.all
+    assert "were missing and sent again" in ran.out
+    found = kit.numbers(pristine, "script")
+    assert found == {n: 1 for n in range(131) if not fates.get(n)}
+    assert kit.tokens(pristine) == 0

@@ -23,7 +23,8 @@ from tests.host.replay_kit import Gap
 
 FLAGS = {
     "file": "/g", "how": "native", "sites": "", "workers": "4", "batch": "100", "max_load": "2",
-    "rate": "0", "url": "", "token_file": "", "through_queue": False, "no_check": False,
+    "rate": "0", "url": "", "token_file": "", "import_logs": "",
+    "through_queue": False, "no_check": False,
     "timeout": "2m", "patience": "10m",
 }  # fmt: skip
 
