@@ -206,6 +206,10 @@ class CoreUpdate(Step):
         result = note.get("result") or {}
         for line in result.get("config", []):
             self.say(f"  config.ini.php: {line}")
+        if result.get("config") and self._others:
+            names = ", ".join(other.host.name for other in self._others)
+            self.say(f"  {names}: config.ini.php there does not have these changes, unless it is "
+                     "the same file: copy them")  # fmt: skip
         self._about_new(facts["new"])
         if result.get("trouble"):
             raise self._plugins_failed(facts, result)

@@ -80,6 +80,7 @@ class Attempts:
     trouble: list[str] = field(default_factory=list)
     """Of plugins: it says 'successfully updated' all the same."""
     deactivated: list[str] = field(default_factory=list)
+    _told: set[str] = field(default_factory=set)
 
     def go(self, to_version: str, attach: str = "") -> Ending:
         """Until core:update has come to its own end. Raises MatopsError where a migration failed,
@@ -91,10 +92,7 @@ class Attempts:
             self.say(f"  times are compared with {expected.source}")
         last = ""
         while True:
-            if not attach:
-                self._clear(last)
-                attach = self._start()
-            ending, last = self._watch(attach, expected)
+            ending, last = self._once(attach, last, expected)
             attach = ""
             if ending.kind != CRASHED:
                 break
@@ -121,10 +119,21 @@ class Attempts:
     def _clear(self, last: str) -> None:
         core_update_clear.clear(self.site, last, self.say, self.still_ours)
 
-    def _watch(self, name: str, expected: core_update_expected.Expected) -> tuple[Ending, str]:
+    def _once(
+        self, attach: str, last: str, expected: core_update_expected.Expected
+    ) -> tuple[Ending, str]:
+        """One php, from its start (or ``attach``) to its end, and the statement it ended at."""
         with contextlib.ExitStack() as stack:
-            eyes = self._eyes(stack, name)
-            watch = Watch(self.site, name, eyes, expected, self._care(), self.say)
+            eyes = None
+            if not attach:
+                self._clear(last)
+                eyes = self._eyes(stack, "")  # its lock first: no db.optimize meanwhile
+                attach = self._start()
+            name = attach
+            watch = Watch(
+                self.site, name, eyes or (lambda: self._eyes(stack, name)), expected,
+                self._care(), self.say,
+            )  # fmt: skip
             try:
                 code = watch.follow()
             except KeyboardInterrupt:
@@ -147,33 +156,38 @@ class Attempts:
         return Care(end_idle=self.asked.end_idle, alert=wake)
 
     def _eyes(self, stack: contextlib.ExitStack, name: str) -> Optional[Eyes]:
-        """The watch over the database. Without it the update goes on all the same."""
+        """The watch over the database; None where it cannot be now: the update goes on without.
+
+        Locked: db.optimize works on the schema and job ``name`` is not begun yet ('')."""
         try:
-            with Database(self.site.docroot, timeout=30) as db:
-                address = self._watcher(db)
-                user = db.address.user
+            with Database(self.site.docroot, timeout=10) as db:
+                address, user = self._watcher(db), db.address.user
             monitor = stack.enter_context(Monitor(address))
-            found = server_of(monitor)
-        except Locked:
-            if self._runs(name):
-                self.say("  NOT watched: db.optimize or migrate.ahead holds the schema's lock")
-                return None
-            raise
-        except DatabaseError as error:
-            self.say(f"  NOT watched inside the database: {error.what}")
+            eyes = Eyes(monitor, server_of(monitor), address.schema, user)
+        except Locked as error:
+            if not name:
+                raise
+            self._not_watched(error)
             return None
-        eyes = Eyes(monitor, found, address.schema, user)
+        except DatabaseError as error:
+            self._not_watched(error)
+            return None
         why = eyes.why_blind()
         if why:
-            self.say(f"  note: {why}")
+            self._tell_once(f"  note: {why}")
         return eyes
+
+    def _not_watched(self, error: MatopsError) -> None:
+        self._tell_once(f"  not watched inside the database for now: {error.what}")
+
+    def _tell_once(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            self.say(line)
 
     def _watcher(self, db: Database) -> Address:
         found = maker(db, servers.look(db.session), self.asked.login)
         return dataclasses.replace(found, schema=db.address.schema)
-
-    def _runs(self, name: str) -> bool:
-        return self.site.jobs.poll(name).job.state == host_jobs.RUNNING
 
     def _current(self) -> bool:
         with contextlib.suppress(MatopsError):

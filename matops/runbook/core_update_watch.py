@@ -7,7 +7,7 @@ import codecs
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 from matops.errors import MatopsError
 from matops.host import jobs as host_jobs
@@ -40,18 +40,21 @@ class Care:
 
 
 class Watch:
-    """Follows job ``name`` to its end. ``eyes`` None: the database cannot be watched."""
+    """Follows job ``name`` to its end. ``eyes``: they, or how to get them (None: not now)."""
 
     def __init__(
         self,
         site: Site,
         name: str,
-        eyes: Optional[Eyes],
+        eyes: Union[Eyes, Callable[[], Optional[Eyes]]],
         expected: Expected,
         care: Care,
         say: Callable[[str], object],
     ) -> None:
-        self._site, self.name, self._eyes = site, name, eyes
+        self._site, self.name = site, name
+        self._eyes = eyes if isinstance(eyes, Eyes) else None
+        self._get_eyes = (lambda: None) if isinstance(eyes, Eyes) else eyes
+        self._eyes_at = -EVERY
         self._expected, self._care, self._say = expected, care, say
         self.output = UpdateOutput()
         self._began = time.monotonic()
@@ -99,6 +102,8 @@ class Watch:
         if statement != self._statement:
             self._statement, self._since, self._line_at = statement, now, now - EVERY + FIRST
         sight = None
+        if self._eyes is None and now - self._eyes_at >= EVERY:
+            self._eyes_at, self._eyes = now, self._get_eyes()
         if self._eyes is not None:
             with contextlib.suppress(DatabaseError):  # what the account may not see
                 sight = self._eyes.look(statement, self._ports())
