@@ -13,7 +13,7 @@ from typing import Any
 
 from matops.matomo import ini, witness_there
 from matops.matomo.site import Site
-from matops.matomo.witness_http import MAINTENANCE, OFF, RECORDING, SILENT, UI
+from matops.matomo.witness_http import MAINTENANCE, OFF, QUEUE, RECORDING, SILENT, UI
 
 Answers = list[dict[str, Any]]
 
@@ -97,6 +97,6 @@ def _from_here(site: Site, found: Answers, file: str) -> Answers:
 
 
 __all__ = [
-    "MAINTENANCE", "OFF", "RECORDING", "UI", "arrival", "health", "marker", "reached", "shown",
-    "tracker", "ui",
+    "MAINTENANCE", "OFF", "QUEUE", "RECORDING", "UI", "arrival", "health", "marker", "reached",
+    "shown", "tracker", "ui",
 ]  # fmt: skip

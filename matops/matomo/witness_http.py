@@ -43,7 +43,9 @@ _HTTPS = (443, 8443)
 MAINTENANCE, UI, ERROR, REDIRECT, REFUSED, OTHER, SILENT = (
     "maintenance page", "Matomo's UI", "error", "redirect", "refused", "something else",
     "no answer")  # fmt: skip
-RECORDING, OFF = "recording", "off"
+RECORDING, OFF, QUEUE = "recording", "off", "a queue's empty answer"
+"""QUEUE: QueuedTracking answers a bare request with nothing, whether the tracker is on or off
+(its Handler::finish; tried with 5.1.1): the answer tells only that PHP and the plugin run."""
 
 
 def targets(url: str, config: str, *, here: bool = True) -> list[Target]:
@@ -240,4 +242,6 @@ def tracker_kind(answer: Facts) -> str:
         return OFF if answer["type"].startswith("image/") else ERROR  # a proxy's is a page
     if status == 200 and "part of Matomo" in answer["body"]:
         return RECORDING
+    if status == 200 and not answer["body"].strip():
+        return QUEUE
     return ui_kind(answer, "") if status != 200 else OTHER

@@ -26,7 +26,7 @@ class Arrival:
     def recording(self) -> bool:
         """True where the tracker answered somewhere, and nowhere that it is off or broken."""
         kinds = [each["kind"] for each in self.tracker if each["status"]]
-        return witness.RECORDING in kinds and not {witness.OFF, "error"} & set(kinds)
+        return bool(ALIVE & set(kinds)) and not {witness.OFF, "error"} & set(kinds)
 
     @property
     def logs(self) -> list[str]:
@@ -40,6 +40,7 @@ class Arrival:
         return f"a marker arrives in {where}" if where else "no readable log shows a marker"
 
 
+ALIVE = {witness.RECORDING, witness.QUEUE}
 PATIENT = 12.0
 """Seconds for a second look: nginx with ``flush=5s``, a host that is very busy."""
 
@@ -78,8 +79,9 @@ def lost(before: Arrival, after: Arrival, same_kind: bool = True, *, alone: bool
     now = {(each["url"], each["where"]): each for each in after.tracker}
     for each in before.tracker:
         then = now.get((each["url"], each["where"]))
-        if each["kind"] == witness.RECORDING and (not then or then["kind"] != witness.RECORDING):
-            return f"the tracker no longer records: {witness.shown([then] if then else [each])}"
+        if each["kind"] in ALIVE and (not then or then["kind"] not in ALIVE):
+            seen = witness.shown([then] if then else [each])
+            return f"the tracker no longer answers as before: {seen}"
     return ""
 
 

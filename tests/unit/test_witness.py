@@ -46,6 +46,7 @@ def test_what_the_ui_answers(status: int, body: str, kind: str) -> None:
         (503, "GIF89a", "image/gif", witness.OFF),
         (503, "<html>no backend</html>", "text/html", "error"),
         (400, "", "text/html", "something else"),
+        (200, "", "text/html", witness.QUEUE),
         (500, "GIF89a", "image/gif", "error"),
     ],
 )
@@ -108,7 +109,7 @@ def test_what_no_longer_arrives_is_told() -> None:
     assert lost(before, before) == ""
     assert "no longer arrive in /log/b" in lost(before, arrived(witness.RECORDING, 204, "/log/a"))
     assert "no longer answered: http://a/m: gone" in lost(before, arrived(status=0))
-    assert "no longer records" in lost(before, arrived("off", 204, "/log/a", "/log/b"))
+    assert "no longer answers as before" in lost(before, arrived("off", 204, "/log/a", "/log/b"))
     assert lost(before, arrived("off", 204, "/log/a", "/log/b"), same_kind=False) == ""
     public = arrived(witness.RECORDING, 204, "/log/p")
     assert lost(public, arrived(), alone=False) == "", "the balancer chose another server"
