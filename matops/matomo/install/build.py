@@ -210,7 +210,8 @@ class Work:
             and not (self.source / name).exists()
         ]
 
-    def _generate(self, top: Path) -> list[str]:        said = []
+    def _generate(self, top: Path) -> list[str]:
+        said = []
         trackers = [name for name in self.before if generated.TRACKERS.fullmatch(name)]
         for name in whose.GENERATED:
             there = self.docroot / name
