@@ -33,12 +33,17 @@ _STAY, _LOOK, _ANSWER = 1.5, 0.1, 10.0  # seconds
 _BACK = 300  # places from the end where a probe is looked for
 
 
+class NoTracker(MatopsError):
+    """No web server answers for Matomo, here or by its public name."""
+
+
 def prove(docroot: str, url: str = "", fill: bool = True) -> dict[str, Any]:
     """Sends probes through this machine's own web server.
 
     ``{"queued": they came into the queue, "stayed": True, False, or None = not provable,
     "sent", "status": HTTP codes, "where": the address, "sets", "gone": sets that went meanwhile,
-    "locks"}``. ``fill``: until a batch waits; else one probe. MatopsError: no queue, not reached.
+    "locks"}``. ``fill``: until a batch waits; else one probe. MatopsError: no queue, its
+    backend is not reached; NoTracker.
     """
     setup = look_at_setup(docroot)
     need_active(setup)
@@ -116,7 +121,7 @@ def _address(url: str, docroot: str) -> list[str]:
         if 200 <= status < 300:
             return target
         tried.append(f"{target[0]}: {answer.get('error') or status}")
-    raise MatopsError(
+    raise NoTracker(
         f"the tracker is not reached by HTTP: {'; '.join(tried)}",
         next="set url in config/matops.yaml",
     )
