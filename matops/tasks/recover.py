@@ -111,7 +111,7 @@ def _gap(flags: dict[str, Any]) -> Typed:
 
 def _replay(flags: dict[str, Any]) -> ReplayAsked:
     """As ``logs.replay`` reads them; the file is known only when its turn comes."""
-    typed = {"file": "later", "batch": "100", "sites": "", "through_queue": False,
+    typed = {"file": "", "batch": "100", "sites": "", "through_queue": False, "import_logs": "",
              "no_check": False, "timeout": "2m", "patience": "10m"}  # fmt: skip
     keys = ("how", "workers", "max_load", "rate", "token_file")
     one_of(flags["how"], (NATIVE, IMPORT_LOGS), "how")

@@ -10,9 +10,11 @@ import pytest
 from matops.errors import MatopsError, UsageError
 from matops.matomo import console
 from matops.matomo.archive_days import bounds, local_days, newest, zone_of
-from matops.runbook import archive_compare, archive_step
+from matops.runbook import archive_compare, archive_step, recovery
 from matops.runbook.archive_invalidate import calls
 from matops.runbook.archive_run import Asked, errors
+from matops.runbook.recover_account import of_replay
+from matops.tasks import recover
 
 
 def at(text: str) -> float:
@@ -143,3 +145,29 @@ def test_too_many_archivers_is_nothing_done() -> None:
 def test_errors_of_the_summary() -> None:
     text = "INFO  x\nERROR [2026] Got invalid response\nError: Got invalid response\n"
     assert len(errors(text)) == 2
+
+
+def test_recover_reads_what_logs_replay_reads() -> None:
+    flags = {"how": "native", "workers": "2", "max_load": "2", "rate": "0", "token_file": ""}
+    assert recover._replay(flags).workers == 2
+    with pytest.raises(UsageError, match="--how"):
+        recover._replay({**flags, "how": "by hand"})
+
+
+def test_the_account_of_a_replay_closes_or_says_where_it_does_not() -> None:
+    reasons = {"replay": 10, "recorded": 3, "POST body, held by no log": 4, "redirected": 1}
+    result: dict[str, Any] = {
+        "hits": 10, "wanted": 9, "skipped": {"no such site": 1},
+        "totals": {"settled": 9, "tracked": 8, "refused": {"bad idsite": 1}},
+        "account": {"asked": 9, "once": 8, "none": 1, "many": 0, "unclear": {}},
+    }  # fmt: skip
+    made = of_replay(reasons, result)
+    assert made.open == []
+    assert made.facts["lost"] == {"POST body, held by no log": 4}
+    result["totals"]["settled"] = 8
+    assert len(of_replay(reasons, result).open) == 2
+
+
+def test_days_of_a_window_in_any_zone() -> None:
+    window = archive_step.parse_window("2026-11-22T01:00:00Z", "2026-11-22T12:00:00Z")
+    assert recovery.any_days(window) == ("2026-11-21", "2026-11-23")
