@@ -193,7 +193,7 @@ def demand_offline(site: Site, record: Mapping[str, Any]) -> None:
         missing.append("tracking.off")
     if missing:
         raise Refused(
-            f"offline has not come to its end: {', '.join(missing)} is still to be done",
+            f"offline has not come to its end; still to be done: {', '.join(missing)}",
             host=site.host.name,
             state="Nothing was changed",
             next="run offline again: it goes on",
