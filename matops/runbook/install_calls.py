@@ -56,7 +56,9 @@ def web_of(site: Site) -> dict[str, Any]:
 
 def choose(site: Site, version: str) -> Optional[Staged]:
     """The stage to install: ``version``, or the newest that is ready and newer than what is
-    installed (None: there is none). UsageError where ``version`` is not staged."""
+    installed; None where what is installed is the newest that is staged.
+
+    UsageError where ``version`` is not staged, Refused where nothing fitting is."""
     found = [each for each in stages.staged(site) if each.ready]
     if version:
         fitting = [each for each in found if each.version == version]
@@ -69,20 +71,14 @@ def choose(site: Site, version: str) -> Optional[Staged]:
             )
         return fitting[-1]
     newer = [each for each in found if key(each.version) > key(site.version)]
-    return max(newer, key=lambda each: (key(each.version), each.when)) if newer else None
-
-
-def demand(site: Site, version: str) -> Staged:
-    """As ``choose``. Refused where there is none."""
-    found = choose(site, version)
-    if found is None:
+    if not newer and all(each.version != site.version for each in found):
         raise Refused(
             f"no release newer than the installed {site.version} is staged",
             host=site.host.name,
             state="Nothing was changed",
-            next="release.stage",
+            next="release.stage; or core.update, where the new files were put there by hand",
         )
-    return found
+    return max(newer, key=lambda each: (key(each.version), each.when)) if newer else None
 
 
 def demand_fit(site: Site, staged: Staged, accepted: Sequence[str]) -> list[str]:

@@ -11,13 +11,13 @@ from matops.matomo.release.stages import Staged, downloads_of, root_of
 from matops.matomo.site import Site
 from matops.runbook import install_calls as calls
 from matops.runbook.install_calls import Confirm, confirmed
+from matops.runbook.install_words import COPY, notes_of
 from matops.runbook.outage import Outage
 from matops.runbook.stage_jobs import call_there
 from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
 
-AUTO, EXCHANGE, COPY = "", "exchange", "copy"
+AUTO, EXCHANGE = "", "exchange"
 BUILD, SWITCH, PROVE, AWAY = "build", "switch", "prove", "away"
-_NAMED = 10  # files of a list that are named
 
 
 class BuildRelease(Step):
@@ -61,6 +61,8 @@ class BuildRelease(Step):
         under_way = self._under_way()
         if under_way:
             return Look(because=f"Matomo {under_way['facts']['to']} is in the docroot already")
+        if not self._choose():
+            return self._newest()
         notes = self._survey()
         if self._found["state"] == BUILT:
             return Look(because=f"it is built: {self._found['folder']}", notes=notes)
@@ -76,8 +78,17 @@ class BuildRelease(Step):
             return {}
         return {**found, "folder": record["folder"], "how": record["how"]}
 
+    def _choose(self) -> bool:
+        self._staged = calls.choose(self.site, self.release)
+        return self._staged is not None
+
+    def _newest(self) -> Look:
+        now = self.site.version
+        return Look(because=f"Matomo {now} is installed, and none newer is staged")
+
     def _survey(self) -> list[str]:
-        self._staged = staged = self._staged or calls.demand(self.site, self.release)
+        staged = self._staged
+        assert staged
         accepted = calls.demand_fit(self.site, staged, self.accept_plugins)
         self._found = calls.ask(self.site, "survey:survey", stage=staged.path, **self._common())
         if self.how == EXCHANGE and self._found["obstacle"]:
@@ -87,7 +98,7 @@ class BuildRelease(Step):
                 state="Nothing was changed",
                 next="release.install --how copy works there, file by file",
             )
-        return [*accepted, *self._notes()]
+        return [*accepted, *notes_of(self._found)]
 
     def _common(self) -> dict[str, Any]:
         return {
@@ -97,25 +108,6 @@ class BuildRelease(Step):
             "downloads": downloads_of(self.site),
             "accept_unlisted": self.accept_unlisted,
         }
-
-    def _notes(self) -> list[str]:
-        facts, found = self._found["facts"], self._found
-        notes = [f"which files are the old release's: {facts['known_from']}"]
-        if found["obstacle"] and found["how"] == COPY:
-            notes.append(f"an exchange is not possible ({found['obstacle']}): the files are copied")
-        lists = (
-            ("modified", "changed by hand, not carried over (the way back has them)"),
-            ("replaced", "yours, but the release brings its own of that name"),
-            ("strange", "in the release's own folders, but not of it: carried over as they are"),
-            ("left", "of a plugin that the stage brings itself, or that is no more: left behind"),
-            ("odd", "neither file nor link: left behind"),
-        )
-        for key, what in lists:
-            if names := facts.get(key):
-                count = facts[f"{key}_count"]
-                more = f" and {count - _NAMED} more" if count > _NAMED else ""
-                notes.append(f"{count} {what}: {', '.join(names[:_NAMED])}{more}")
-        return notes + list(facts.get("said", []))
 
     def _build_action(self) -> Action:
         facts = self._found["facts"]
@@ -190,10 +182,8 @@ class InstallRelease(BuildRelease):
                     f"{facts['folder']}/matomo"
                 )
             return Look(list(self._rest(facts)))
-        self._staged = calls.choose(self.site, self.release)
-        if self._staged is None:
-            now = self.site.version
-            return Look(because=f"Matomo {now} is installed, and none newer is staged")
+        if not self._choose():
+            return self._newest()
         notes = self._survey()
         actions = [] if self._found["state"] == BUILT else [self._build_action()]
         facts = {**self._found["facts"], "to": self._staged.version if self._staged else ""}

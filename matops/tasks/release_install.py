@@ -6,7 +6,8 @@ from typing import Any
 
 from matops.errors import UsageError
 from matops.runbook.install_back import InstallBack
-from matops.runbook.install_release import COPY, EXCHANGE, BuildRelease, InstallRelease
+from matops.runbook.install_release import EXCHANGE, BuildRelease, InstallRelease
+from matops.runbook.install_words import COPY
 from matops.runbook.step import Step
 from matops.tasks.desk import CHANGING, YES_HELP, confirmer, operation, run_task
 

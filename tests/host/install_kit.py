@@ -11,6 +11,7 @@ from typing import Any
 
 from matops.matomo.site import Site
 from matops.runbook.install_back import InstallBack
+from matops.runbook.install_end import InstallSettled
 from matops.runbook.install_release import BuildRelease, InstallRelease
 from matops.runbook.stage import StageRelease
 from matops.runbook.step import Evidence, Look, Step
@@ -144,6 +145,11 @@ class Small:
     def back(self) -> Evidence:
         """release.back."""
         return done(InstallBack(self.site(), self.said.append))
+
+    def settle(self, dry: bool = False) -> str:
+        """release.settle; with ``dry`` only what it would do."""
+        step = InstallSettled(self.site(), self.said.append)
+        return step.look().actions[0].what if dry else done(step).line
 
     def sh(self, script: str) -> str:
         """As root, in the docroot."""

@@ -97,6 +97,7 @@ for name in '{names}'.split():
         == inode.strip()
     )
 
+    assert small.settle(dry=True) == f"no way back from {NEW} to {OLD} from now on"
     again = small.look()
     assert not again.actions and "is installed; the way back is" in again.because
     small.sh("echo 'written later' >> config/config.ini.php; echo logo > misc/user/logo.png")
@@ -163,9 +164,13 @@ def test_where_no_exchange_is_possible_the_files_are_copied(small: Small) -> Non
         "core:", "Both.php", "Only5.9.php", "Same.php", "Version.php", "testMinimumPhpVersion.php",
         "plugins:", "CoreHome",
     ]  # fmt: skip
-    assert "already" not in small.look().because and not small.look().actions
+    assert not small.look().actions
     small.back()
     assert small.listing() == before
+    small.install()
+    assert small.settle() == "the new release stays"
+    assert "no release was installed" in small.back().line and small.version() == NEW
+    assert f"Matomo {NEW} is installed, and none newer is staged" in small.look().because
 
 
 def test_obstacles_have_one_line_each(small: Small) -> None:

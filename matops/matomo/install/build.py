@@ -229,12 +229,12 @@ class Work:
         return said
 
     def _was(self, name: str) -> Optional[bytes]:
-        return _read(self.docroot / name)
+        return generated.read(self.docroot / name)
 
     def _will_be(self, name: str) -> Optional[bytes]:
         if name in self.new:
-            return _read(self.source / name)
-        return _read(self.docroot / name) if name in self.division.carried else None
+            return generated.read(self.source / name)
+        return generated.read(self.docroot / name) if name in self.division.carried else None
 
     # --- before ------------------------------------------------------------------------------
 
@@ -267,13 +267,6 @@ class Work:
                 state="Nothing was changed",
                 next="free some space there, then run this again",
             )
-
-
-def _read(path: Path) -> Optional[bytes]:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
 
 
 def _parents(name: str) -> Iterable[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable, Optional
 
 HOOK = "/*!!! pluginTrackerHook */"
@@ -92,6 +93,14 @@ def _explained(text: str, base: str, old: Reader, trackers: Sequence[str]) -> Op
             return None
         found.append(fitting[0])
     return found
+
+
+def read(path: Path) -> Optional[bytes]:
+    """The file; None where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _text(data: Optional[bytes]) -> Optional[str]:
