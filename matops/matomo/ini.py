@@ -16,6 +16,7 @@ Sections = dict[str, dict[str, Value]]
 
 _SECTION = re.compile(r"^\s*\[([^\]]+)\]\s*(?:;.*)?$")
 _QUOTED = {q: rf"(?:[^\\{q}]|\\.)*" for q in "\"'"}  # up to the quote; \\" is not the end
+_ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-fA-F]+|\w+);")
 _PAIR = re.compile(r"^\s*([^=;\[\]\s]+)\s*(\[[^\]]*\])?\s*=\s*(.*?)\s*$")
 
 
@@ -25,7 +26,7 @@ def parse(text: str) -> Sections:
     current: dict[str, Value] = {}
     for line in text.splitlines():
         if found := _SECTION.match(line):
-            current = sections.setdefault(found[1].strip(), {})
+            current = sections[found[1].strip()] = {}  # PHP: the last one of a name replaces
         elif not line.lstrip().startswith(";") and (found := _PAIR.match(line)):
             _put(current, found[1], bool(found[2]), _value(found[3]))
     return sections
@@ -49,7 +50,15 @@ def _value(raw: str) -> str:
 
 def _decoded(text: str) -> str:
     # Whole entities only, as PHP's html_entity_decode: html.unescape alone takes "&lt5" too.
-    return re.sub(r"&(?:#\d+|#x[0-9a-fA-F]+|\w+);", lambda found: html.unescape(found[0]), text)
+    # Twice, as Matomo does (IniFileChain::reload), and without the single quote (ENT_COMPAT).
+    for _ in range(2):
+        text = _ENTITY.sub(_entity, text)
+    return text
+
+
+def _entity(found: re.Match[str]) -> str:
+    text = html.unescape(found[0])
+    return found[0] if text == "'" else text
 
 
 def merge(*layers: Sections) -> Sections:

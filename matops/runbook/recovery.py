@@ -84,9 +84,11 @@ def recover(
     lent: list[Step] = [drain] if queue and queue_switch.FOUND in record["found"] else []
     steps: list[Step] = [
         *lent,
+        # Before the queue: with record_statistics = 0 a queue that is on answers 200 and drops
+        # the hit (measured with QueuedTracking 5.1.1).
+        *tracking_on(web, say),
         *(SwitchQueue(site, say, None) for site in web),
         *(ReleaseQueue(site, say) for site in everywhere),
-        *tracking_on(web, say),
         *maintenance_off(web, say),
         *(ArchiverStart(site, say) for site in everywhere),
         drain,
