@@ -16,13 +16,14 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+import weakref
 from collections.abc import Mapping
 from typing import Callable, Optional, TypeVar
 
 from matops.errors import MatopsError, OutcomeUnknown
 from matops.matomo import ini
 from matops.matomo.database import Database
-from matops.mysql.session import ConnectionCut, DatabaseError, NotReachable
+from matops.mysql.session import ConnectionCut, DatabaseError, NotReachable, Session
 
 T = TypeVar("T")
 
@@ -31,8 +32,12 @@ NAME = "matops logs.replay"
 
 _LOCK_WAIT, _DEADLOCK = 1205, 1213
 _SETTLE = 2.0
-"""Seconds between a token's check and its mark that a request is given, at the most: the two are
+"""Seconds between a token's check and its mark that a request is given, at the least: the two are
 neighbouring statements in one PHP function."""
+_LINGER = 30.0
+"""Seconds that connections of Matomo's account are waited for: an archiver's stays for hours."""
+_OURS: weakref.WeakSet[Session] = weakref.WeakSet()
+"""Our own connections of that account."""
 
 
 class Token:
@@ -55,6 +60,7 @@ class Token:
         self._replay, self._patience, self._stop, self._tell = replay, patience, stop, tell
         self.secret = ""
         self.id = 0
+        ours(self._db)
 
     def make(self) -> None:
         """A new token. MatopsError where there is no superuser or no salt."""
@@ -86,22 +92,44 @@ class Token:
         """After an answer of the server: was the armed batch recorded?"""
         return bool(self._wait(lambda: self._told(self.id)))
 
-    def settle(self, token: int, batch: int) -> Optional[bool]:
+    def revoke(self, token: int) -> None:
+        """From now on nobody comes in with that token. Waits for a batch that is at work."""
+        self._wait(lambda: self._revoke(token))
+
+    def settle(self, token: int, batch: int, wait: bool = True) -> Optional[bool]:
         """Takes token ``token`` away and tells whether ``batch`` was recorded with it. None: the
-        token is gone, or was used for another batch: it cannot tell.
+        token is gone, or was used for another batch: it cannot tell. ``wait`` False: others that
+        were revoked at the same time have been waited for.
 
         Waits for a batch that is at work. Raises OutcomeUnknown where that takes too long.
         """
         told: Optional[bool] = None
         if self._wait(lambda: self._revoke(token)):
             told = self._wait(lambda: self._told(token, batch))
-            if told is False:
-                time.sleep(_SETTLE)  # it may stand between the check and the mark
+            if told is False and wait:
+                self._quiet()
                 told = self._wait(lambda: self._told(token, batch))
             self._wait(lambda: self._run("token_drop", token))
         if token == self.id:
             self.secret, self.id = "", 0
         return told
+
+    def _quiet(self) -> None:
+        """Waits until each request that is under way now has ended: its connection is gone.
+
+        One may stand between the token's check and the mark; and one whose transaction the
+        server aborted (deadlock, innodb_snapshot_isolation) in a statement whose failure Matomo
+        passes over (Option::set) goes on recording, hit by hit, without holding the row.
+        """
+        time.sleep(_SETTLE)
+        began, seen = time.monotonic(), self._wait(self._company)
+        while seen and time.monotonic() - began < _LINGER and not self._stop():
+            time.sleep(0.25)
+            seen &= self._wait(self._company)
+
+    def _company(self) -> set[int]:
+        rows = self._db.session.rows("token_company")
+        return {int(row["id"]) for row in rows} - {one.connection_id for one in _OURS}
 
     def _revoke(self, token: int) -> int:
         return self._run("token_revoke", f"revoked-{secrets.token_hex(32)}", token)
@@ -158,6 +186,11 @@ class Token:
         self._db.session.close()
 
 
+def ours(database: Database) -> None:
+    """This connection is no request of the tracker: it is not waited for."""
+    _OURS.add(database.session)
+
+
 def in_force(database: Database, tokens: Mapping[str, str]) -> frozenset[str]:
     """The names (keys) of those tokens (values) that Matomo knows and that have not expired."""
     salt = ini.text_of(database.config, "General", "salt")
@@ -209,9 +242,12 @@ class Given:
         """Cannot tell."""
         return None
 
-    def settle(self, token: int, batch: int) -> Optional[bool]:
+    def revoke(self, token: int) -> None:
+        """It is not ours."""
+
+    def settle(self, token: int, batch: int, wait: bool = True) -> Optional[bool]:
         """Waits; cannot tell."""
-        time.sleep(self._patience)
+        time.sleep(self._patience if wait else 0)
         return None
 
     def drop(self) -> None:

@@ -147,6 +147,7 @@ class Work:
         try:
             with ExitStack() as stack:
                 database = stack.enter_context(Database(self.docroot, timeout=None))
+                replay_token.ours(database)
                 run = self._run(ledger, say, stop)
                 recorder = Patient(database, self.asked.patience, lambda: bool(stop.reason))
                 run.recorder = recorder

@@ -33,6 +33,8 @@ class Pace:
         self._recent: deque[float] = deque(maxlen=3)
         self._turn = threading.Condition()
         self._busy = 0
+        self._alone = 0
+        self._closed = False
         self._next = 0.0
 
     def calibrate(self, seconds: list[float]) -> None:
@@ -62,17 +64,21 @@ class Pace:
                 self.active += 1
             self._turn.notify_all()
 
-    def begin(self, hits: int, stopped: Callable[[], bool]) -> bool:
-        """Waits until so many hits may be sent; False where it was stopped meanwhile.
+    def begin(self, hits: int, stopped: Callable[[], bool], alone: bool = False) -> bool:
+        """Waits until so many hits may be sent, ``alone``: while nobody else sends; False where it
+        was stopped meanwhile.
 
         After True comes ``end``.
         """
         with self._turn:
-            while self._busy >= self.active and not stopped():
+            self._alone += alone
+            while not self._may(alone) and not stopped():
                 self._turn.wait(0.2)
+            self._alone -= alone
             if stopped():
                 return False
             self._busy += 1
+            self._closed = alone
             until = max(time.monotonic(), self._next)
             if self.rate:
                 self._next = until + hits / self.rate
@@ -84,7 +90,13 @@ class Pace:
         self._sleep(time.monotonic() + self.rest * seconds, stopped)
         with self._turn:
             self._busy -= 1
+            self._closed = False
             self._turn.notify_all()
+
+    def _may(self, alone: bool) -> bool:
+        if self._closed or (self._alone and not alone):
+            return False
+        return self._busy == 0 if alone else self._busy < self.active
 
     def _sleep(self, until: float, stopped: Callable[[], bool]) -> None:
         while not stopped() and (left := until - time.monotonic()) > 0:

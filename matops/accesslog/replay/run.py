@@ -43,8 +43,11 @@ def replay(run: Run) -> None:
 
 def settle_open(run: Run, worker: Worker) -> None:
     """Batches that left in a run that was killed: what became of them?"""
-    for sending in list(run.ledger.open.values()):
-        recorded = worker.mark.settle(sending.mark, sending.number)
+    doubtful = list(run.ledger.open.values())
+    for sending in doubtful:
+        worker.mark.revoke(sending.mark)
+    for place, sending in enumerate(doubtful):
+        recorded = worker.mark.settle(sending.mark, sending.number, wait=not place)
         run.say(f"  batch {sending.number} ({sending.hits} hits) was under way when an earlier run "
                 f"ended: {_TOLD[recorded]}")  # fmt: skip
         if recorded is False:

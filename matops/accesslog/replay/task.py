@@ -12,7 +12,7 @@ from typing import Any, Optional, Protocol
 from matops.accesslog.replay.client import Target
 from matops.accesslog.replay.ledger import Ledger
 from matops.accesslog.replay.pace import Pace
-from matops.accesslog.replay.request import Item, Rules
+from matops.accesslog.replay.request import Item, Rules, names
 from matops.errors import MatopsError
 
 
@@ -24,7 +24,8 @@ class Mark(Protocol):
 
     def arm(self, batch: int) -> int: ...
     def used(self) -> Optional[bool]: ...
-    def settle(self, token: int, batch: int) -> Optional[bool]: ...
+    def revoke(self, token: int) -> None: ...
+    def settle(self, token: int, batch: int, wait: bool = True) -> Optional[bool]: ...
     def drop(self) -> None: ...
     def close(self) -> None: ...
 
@@ -84,7 +85,21 @@ class Run:
         self.skip: set[int] = set()
         """Positions of hits of an undone batch that are in the database all the same."""
         self._asking = threading.Lock()
+        self._met: set[tuple[str, int]] = set()
         self._told = 0.0
+
+    def days(self, items: Sequence[Item]) -> set[tuple[str, int]]:
+        """Sites and days (UTC) of these hits of which none was recorded yet in this run.
+
+        The first hit of a day makes Matomo write options (a salt, a report to be built anew) in a
+        way in which two transactions at once end in a deadlock, whose failure it passes over.
+        """
+        found = {(names(i.hit.query).get("idsite", ""), int(i.hit.epoch // 86400)) for i in items}
+        return found - self._met
+
+    def met(self, days: set[tuple[str, int]]) -> None:
+        """These are recorded."""
+        self._met |= days
 
     def look_for(self, items: Sequence[Item]) -> Sequence[Answer]:
         """What the log tables say of each hit; one worker asks at a time."""

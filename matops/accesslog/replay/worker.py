@@ -120,11 +120,14 @@ class Worker:
 
     def _paced(self, batch: Batch) -> str:
         pace, over = self._run.pace, lambda: self._run.over
-        if not pace.begin(len(batch.items), over):
+        new = self._run.days(batch.items)
+        if not pace.begin(len(batch.items), over, alone=bool(new)):
             return ""
         began = time.monotonic()
         try:
-            return self._once(batch)
+            why = self._once(batch)
+            self._run.met(new if not why else set())
+            return why
         finally:
             pace.end(time.monotonic() - began, over)
 
@@ -148,7 +151,8 @@ class Worker:
             ledger.end(sending, tracked=sending.hits)
             self._run.add(sending.hits)
             return ""
-        if reply.good and not self._unaccepted(reply):
+        # A commit of a transaction that the server had aborted fails in silence with some drivers.
+        if reply.good and self.mark.used() is not False:
             self._settle(batch, sending, reply)
             return ""
         # Undone, but counted: so many came before the one that it failed at (or a few more).
@@ -161,9 +165,6 @@ class Worker:
         if why:
             _refuse_to_go_on(reply, self._run.target)
         return why
-
-    def _unaccepted(self, reply: Reply) -> bool:
-        return reply.number("tracked") == 0 and self.mark.used() is False
 
     def _post(self, batch: Batch) -> Reply:
         return self.client.post(self.mark.secret, [item.text for item in batch.items])
