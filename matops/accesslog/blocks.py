@@ -44,27 +44,38 @@ class Blocks:
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         """``(offset, whole lines)``. Changed, MatopsError, OSError."""
-        pieces = self._plain() if self._file.kind == "plain" else self._packed()
-        begun = self._file.kind == "plain"
+        pieces = self._plain() if self._file.kind == "plain" else self._near(self._packed())
         for offset, block in self._whole(pieces):
-            if not begun:
-                last = self._last(block)
-                if last is not None and last < self._from:
-                    self.older = float(last)
-                    continue
-                begun = True
             first = self._first(block)
-            if first is not None and first >= self._to:
-                yield offset, block  # its lines say that the log goes on
-                return
             yield offset, block
+            if first is not None and first >= self._to:
+                return  # the lines of this block say that the log goes on
         self.ended = True
+
+    def _near(self, pieces: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+        """Passes over what is older than the window, without taking it apart."""
+        before, at = b"", 0
+        for offset, piece in pieces:
+            last = self._last(piece)
+            if last is not None and last < self._from:
+                self.older = float(last)
+                end = piece.rfind(b"\n") + 1
+                before, at = piece[end:], offset + end
+                continue
+            if before:
+                yield at, before
+            yield offset, piece
+            break
+        else:
+            if before:
+                yield at, before
+        yield from pieces
 
     def _first(self, block: bytes) -> Optional[bytes]:
         return stamp_of(block[: block.find(b"\n")], self._forms)
 
     def _last(self, block: bytes) -> Optional[bytes]:
-        end = len(block) - 1
+        end = block.rfind(b"\n")
         for _ in range(20):
             start = block.rfind(b"\n", 0, end) + 1
             found = stamp_of(block[start:end], self._forms)

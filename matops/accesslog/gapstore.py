@@ -86,7 +86,7 @@ def write_gap(target: Path, sources: Sequence[str]) -> dict[str, Any]:
     digest, count, size = hashlib.sha256(gapfile.HEADER), 0, len(gapfile.HEADER)
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(gapfile.HEADER)
-        for lines in merged(sources, len(gapfile.HEADER)):
+        for lines in merged(sources):
             data = b"".join(lines)
             file.write(data)
             digest.update(data)

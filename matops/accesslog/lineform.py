@@ -84,6 +84,7 @@ FORWARDED = re.compile(
     r"(?i)(http_)?(x[-_]forwarded[-_]for|x[-_]real[-_]ip|forwarded|true[-_]client[-_]ip"
     r"|client[-_]ip|cf[-_]connecting[-_]ip|x[-_]client[-_]ip|x[-_]cluster[-_]client[-_]ip)"
 )
+_WORDS = ("agent", "referer", "request", "target", "path", "query", "words")
 _CLEAN = rb"[^\"\\\x00-\x1f\x7f-\xff]"
 _NO_BLANK = rb"[^ \"\\\x00-\x1f\x7f-\xff]*"
 _STAMPS = b"(?:%b|%b|%b)" % (stamps.CLF, stamps.ISO, stamps.EPOCH)
@@ -195,8 +196,8 @@ def _pattern(
 def _body(quoted: bool, after: str, role: str) -> bytes:
     if quoted:
         return rb'(?:[^"\\]|\\.)*'
-    if not after:
-        return rb".*"
+    if not after:  # the last field: of the words, to the end of the line
+        return rb".*" if role in _WORDS else rb"[^\s\"]*"
     if role in ("", "words", "request"):  # may hold blanks; bounded, so that no line costs much
         return rb"[^\"\[]*?" if role != "request" else rb".*?"
     return b"[^%b]*" % re.escape(after.encode())

@@ -10,7 +10,9 @@ from __future__ import annotations
 import bisect
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+
+from matops.accesslog.gapfile import HEADER
 
 BUFFER = 24 << 20
 """Bytes of lines held; two or three such buffers may be open."""
@@ -28,6 +30,7 @@ class Runs:
         self._late: list[bytes] = []
         self.paths: list[str] = []
         self._main = open(self._new(), "wb", _WRITE)  # noqa: SIM115 (open as long as we are)
+        self._main.write(HEADER)
         self.count = 0
 
     def _new(self) -> str:
@@ -61,11 +64,12 @@ class Runs:
     def _spill(self) -> None:
         if self._late:
             with open(self._new(), "wb", _WRITE) as file:
+                file.write(HEADER)
                 file.write(b"".join(sorted(self._late)))
             self._late = []
 
     def close(self) -> list[str]:
-        """The paths of the runs; each is sorted."""
+        """The paths of the runs; each is a sorted gap file."""
         self._held.sort()
         self._write(self._held)
         self._held = []
@@ -86,16 +90,27 @@ def remove(paths: Iterable[str]) -> None:
             os.unlink(path)
 
 
-def merged(paths: Iterable[str], skip: int = 0) -> Iterator[list[bytes]]:
-    """All lines of sorted files in order, some thousands at a time.
+def join(paths: Sequence[str], target: str) -> None:
+    """Makes one gap file of these, which go."""
+    if len(paths) == 1:
+        os.replace(paths[0], target)
+        return
+    with open(target, "wb", _WRITE) as file:
+        file.write(HEADER)
+        for lines in merged(paths):
+            file.writelines(lines)
+    remove(paths)
 
-    ``skip``: bytes at the beginning of each. Sorting blocks that are sorted runs is four times
-    as fast as ``heapq.merge``.
+
+def merged(paths: Iterable[str]) -> Iterator[list[bytes]]:
+    """All lines of sorted gap files in order, some thousands at a time.
+
+    Sorting blocks that are sorted runs is four times as fast as ``heapq.merge``.
     """
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(open(path, "rb", _WRITE)) for path in paths]
         for file in files:
-            file.seek(skip)
+            file.seek(len(HEADER))
         sources = [(file, file.readlines(_WRITE)) for file in files]
         while sources := [(file, block) for file, block in sources if block]:
             bound = min(block[-1] for _, block in sources)

@@ -6,6 +6,7 @@ the manifest.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +15,10 @@ from typing import Any, Optional
 from matops.accesslog import overlap, stream
 from matops.accesslog.blocks import Blocks, Changed, may_matter
 from matops.accesslog.cut import Cutter, Rules
-from matops.accesslog.gapfile import HEADER
 from matops.accesslog.logfiles import Family, LogFile
-from matops.accesslog.runs import Runs, merged, remove
+from matops.accesslog.runs import Runs, join
 from matops.accesslog.tally import Tally
+from matops.accesslog.verdict import KEEP
 from matops.errors import MatopsError, Refused
 
 SAME, SOME = 0.5, 0.02
@@ -61,6 +62,15 @@ class Slicer:
 
     def run(self) -> dict[str, Any]:
         """The report. MatopsError (no log of the window, unreadable), Refused."""
+        collecting = gc.isenabled()
+        gc.disable()  # millions of short-lived tuples, and no cycles: a tenth of the time
+        try:
+            return self._run()
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _run(self) -> dict[str, Any]:
         for last in (False, False, True):
             try:
                 self.parts = self._cut(self._find())
@@ -90,6 +100,7 @@ class Slicer:
             for order, family in enumerate(families):
                 buffers = [Runs(f"{self._work}.{kind}{order}") for kind in ("sure", "asked")]
                 part = Part(family, Cutter(self.rules, family.forms, *buffers))
+                part.cutter.compare = len(families) > 1
                 self.parts.append(part)
                 self._family(part)
         except FileNotFoundError as error:
@@ -180,16 +191,14 @@ class Slicer:
             self.tally.add(part.cutter.tally)
             self.notes += part.notes
         whole = wholeness(parts)
+        self.tally.reasons[KEEP] = sum(part.cutter.sure.count for part in parts)
+        self.tally.reasons = +self.tally.reasons
         for kind in ("sure", "asked"):
             paths: list[str] = []
             for part in parts:
                 runs = part.cutter.sure if kind == "sure" else part.cutter.asked
                 paths += runs.close()
-            with open(f"{self._work}.{kind}", "wb", 1 << 20) as file:
-                file.write(HEADER)
-                for lines in merged(paths):
-                    file.writelines(lines)
-            remove(paths)
+            join(paths, f"{self._work}.{kind}")
         return {
             "server": self.rules.server,
             "logs": [{"log": part.family.name, "formats": [f.name for f in part.family.forms],

@@ -28,7 +28,9 @@ _MONTHS = {name.encode(): number for number, name in enumerate(
     "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}  # fmt: skip
 _MANY = 200_000  # stamps remembered: seconds of two days, or the milliseconds of some minutes
 
-_known: dict[bytes, bytes] = {}
+known: dict[bytes, bytes] = {}
+"""What ``key`` found already."""
+_minutes: dict[bytes, float] = {}
 
 
 def key(raw: bytes) -> Optional[bytes]:
@@ -36,22 +38,30 @@ def key(raw: bytes) -> Optional[bytes]:
 
     Remembered: a log has the same second thousands of times.
     """
-    found = _known.get(raw)
+    found = known.get(raw)
     if found is None:
         epoch = _epoch(raw)
         if epoch is None:
             return None
-        if len(_known) >= _MANY:
-            _known.clear()
-        found = _known[raw] = shown(epoch)
+        if len(known) >= _MANY:
+            known.clear()
+        found = known[raw] = shown(epoch)
     return found
 
 
 def _epoch(raw: bytes) -> Optional[float]:
     try:
+        if len(raw) == 26 and raw[2:3] == b"/":
+            minute = raw[:18] + raw[20:]
+            start = _minutes.get(minute)
+            if start is not None and raw[18:20].isdigit():
+                return start + int(raw[18:20])
         if found := _CLF.fullmatch(raw):
             day, month, year, hour, minute, second, part, sign, zh, zm = found.groups()
-            return _utc(year, _MONTHS[month], day, hour, minute, second, part, sign, zh, zm)
+            epoch = _utc(year, _MONTHS[month], day, hour, minute, second, part, sign, zh, zm)
+            if not part and len(_minutes) < _MANY:
+                _minutes[raw[:18] + raw[20:]] = epoch - int(second)
+            return epoch
         if found := _ISO.fullmatch(raw):
             year, month, day, hour, minute, second, part, sign, zh, zm = found.groups()
             return _utc(year, int(month), day, hour, minute, second, part, sign, zh, zm)

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import Counter
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
+from matops.accesslog.lineform import Fields
+
+_IP, _STATUS, _HOST = (itemgetter(Fields._fields.index(n)) for n in ("ip", "status", "host"))
+_NAMED = re.compile(rb"(?:^|&)(?:_id|cid|uid)=[^&]")
+"""A hit that names its visitor: an address does not matter to it."""
 MANY = 20_000  # addresses told apart
 FINGERPRINTS = 4_000  # requests remembered to tell two logs of the same requests
 
@@ -18,21 +26,35 @@ class Tally:
         self.statuses: Counter[bytes] = Counter()
         self.hosts: Counter[bytes] = Counter()
         self.addresses: Counter[bytes] = Counter()
-        self.with_id = 0
-        """Hits that name their visitor (_id, cid, uid): an address does not matter to these."""
+        self.count = 0
+        """Hits, whatever became of them."""
+        self._asked = self._with_id = 0
         self.tokens: dict[str, str] = {}
         self.unread_lines = 0
         self.prints: set[int] = set()
         self._mask = 0
 
-    def request(self, query: bytes) -> None:
-        """Remembers some of the requests, the same ones in every log."""
-        digest = hash(query)
-        if not digest & self._mask:
-            self.prints.add(digest)
-            if len(self.prints) > FINGERPRINTS:
-                self._mask = self._mask << 1 | 1
-                self.prints = {p for p in self.prints if not p & self._mask}
+    def hits(self, fields: Sequence[Sequence[bytes]], compare: bool) -> None:
+        """Counts hits, given as ``lineform.Fields``. ``compare``: remembers some requests, the
+        same ones in every log."""
+        self.count += len(fields)
+        self.statuses.update(map(_STATUS, fields))
+        self.hosts.update(map(_HOST, fields))
+        self.addresses.update(map(_IP, fields))
+        if len(self.addresses) > MANY:  # those that matter are common ones
+            self.addresses = Counter(dict(self.addresses.most_common(MANY // 4)))
+        for each in fields[:: len(fields) // 64 + 1]:
+            self._asked += 1
+            self._with_id += _NAMED.search(each[3]) is not None
+        if compare:
+            self._requests([hash(each[3]) for each in fields])
+
+    def _requests(self, digests: Sequence[int]) -> None:
+        mask = self._mask
+        self.prints.update([digest for digest in digests if not digest & mask])
+        while len(self.prints) > FINGERPRINTS:
+            self._mask = self._mask << 1 | 1
+            self.prints = {digest for digest in self.prints if not digest & self._mask}
 
     def alike(self, other: Tally) -> float:
         """Share of the requests of the smaller log that the other has, too (0 to 1)."""
@@ -42,35 +64,32 @@ class Tally:
         smaller = min(len(one), len(two))
         return len(one & two) / smaller if smaller >= 5 else 0.0
 
-    def address(self, ip: bytes) -> None:
-        """One hit's address."""
-        if ip in self.addresses or len(self.addresses) < MANY:
-            self.addresses[ip] += 1
-
     def add(self, other: Tally) -> None:
         """Another log of the same server."""
         self.reasons.update(other.reasons)
         self.statuses.update(other.statuses)
         self.hosts.update(other.hosts)
-        for ip, count in other.addresses.items():
-            if ip in self.addresses or len(self.addresses) < MANY:
-                self.addresses[ip] += count
-        self.with_id += other.with_id
+        self.addresses.update(other.addresses)
+        self.count += other.count
+        self._asked += other._asked
+        self._with_id += other._with_id
         self.tokens.update(other.tokens)
         self.unread_lines += other.unread_lines
 
     def visitors(self) -> dict[str, Any]:
         """What the addresses are good for: ``verdict`` real | one | masked | none | names, the
         ``share`` of hits with the commonest one, ``distinct``, ``without_id``."""
-        hits = sum(self.addresses.values())
-        top, most = (self.addresses.most_common(1) or [(b"", 0)])[0]
+        seen = Counter({(b"" if ip == b"-" else ip): n for ip, n in self.addresses.items()})
+        hits = sum(seen.values())
+        top, most = (seen.most_common(1) or [(b"", 0)])[0]
+        nameless = 1 - self._with_id / self._asked if self._asked else 0.0
         return {
-            "verdict": _judge(self.addresses, hits, most),
+            "verdict": _judge(seen, hits, most),
             "share": round(most / hits, 4) if hits else 0.0,
             "commonest": top.decode("ascii", "replace"),
-            "distinct": len(self.addresses),
-            "hits": hits,
-            "without_id": hits - self.with_id,
+            "distinct": len(seen),
+            "hits": self.count,
+            "without_id": round(self.count * nameless),
         }
 
 

@@ -33,6 +33,7 @@ UNREAD = "not understood"
 LOST = (BODY, UNREAD)
 """Reasons that mean: a hit is lost, or may be."""
 
+METHODS = (b"GET", b"POST", b"HEAD")
 _DENIALS = (b"401", b"403", b"405", b"407", b"410", b"421", b"429", b"431", b"451")
 
 
@@ -119,7 +120,7 @@ def not_a_hit(method: bytes, query: bytes, status: bytes, allowed: Sequence[byte
     """Why a request for the tracker is nothing to replay; '' where it may be."""
     if b"matops_check=" in query:
         return OURS
-    if method not in (b"GET", b"POST", b"HEAD"):
+    if method not in METHODS:
         return PREFLIGHT.format(method.decode("ascii", "replace")[:10] or "no method")
     if b"idsite=" not in query:
         if method == b"POST":

@@ -126,7 +126,7 @@ def marked(line: bytes, flag: str) -> bytes:
 def slices(sources: Sequence[str]) -> Iterator[list[bytes]]:
     """Lines of sorted gap files in pieces that end where the log is silent, if it ever is."""
     held: list[bytes] = []
-    for lines in merged(sources, len(HEADER)):
+    for lines in merged(sources):
         for line in lines:
             if len(held) >= SLICE and (len(held) >= LONGEST or _apart(held[-1], line)):
                 yield held

@@ -85,7 +85,8 @@ def _refuse_holes(report: dict[str, Any], window: Window) -> None:
             state=_WRITTEN,
             next="are its lines buffered? Wait a minute and run this again, or --accept-holes",
         )
-    unread, seen = report["reasons"].get(UNREAD, 0), sum(report["reasons"].values())
+    unread = report["reasons"].get(UNREAD, 0)
+    seen = sum(report["reasons"].values())
     if unread > max(5, seen // 100):
         raise Refused(
             f"{unread} of {seen} lines that name the tracker are not understood",

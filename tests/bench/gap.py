@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -81,15 +82,23 @@ def ours(made: Made, work: Path, variant: str) -> dict[str, object]:
     return found
 
 
-def shell(command: str) -> Optional[float]:
-    """Wall seconds; the files are in the page cache as they are for ours."""
-    began = time.monotonic()
+Cost = dict[str, float]
+
+
+def shell(command: str) -> Cost:
+    """Wall and CPU seconds; the files are in the page cache as they are for ours."""
+    began, before = time.monotonic(), _children()
     subprocess.run(["bash", "-c", command], check=True, stdout=subprocess.DEVNULL,
                    env={**os.environ, "LC_ALL": "C", "TZ": "UTC"})  # fmt: skip
-    return time.monotonic() - began
+    return {"wall": time.monotonic() - began, "cpu": _children() - before}
 
 
-def others(made: Made, work: Path) -> dict[str, Optional[float]]:
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def others(made: Made, work: Path) -> dict[str, Optional[Cost]]:
     """The usual ways, and the limit; None where a tool is missing."""
     packed = " ".join(str(p) for p in made.needed if p.suffix == ".gz")
     plain = " ".join(str(p) for p in made.needed if p.suffix != ".gz")
@@ -146,23 +155,25 @@ def main() -> None:
         results = {f"ours, {v}": ours(made, work, v) for v in ("as installed", "without isal")}
         lines = compare(made, work)
     limit = seconds["limit: igzip | cat"]
-    rows = [(name, _s(value), "", "", _ratio(value, limit)) for name, value in seconds.items()]
+    rows = [(name, *_cells(cost, limit), "") for name, cost in seconds.items()]
     for name, result in results.items():
-        wall = float(str(result["wall"]))
-        rows.append((f"{name} ({result['reader']})", _s(wall), f"{result['cpu']:.2f}",
-                     show_size(float(str(result["peak"]))), _ratio(wall, limit)))  # fmt: skip
-    print(table(("way", "wall s", "CPU s", "peak memory", "of the limit"), rows))
+        cost = {key: float(str(result[key])) for key in ("wall", "cpu")}
+        peak = show_size(float(str(result["peak"])))
+        rows.append((f"{name} ({result['reader']})", *_cells(cost, limit), peak))
+    print(table(("way", "wall s", "of the limit", "CPU s", "of the limit", "peak memory"), rows))
     print(f"{lines} lines in the gap, the same as the reference's, one by one")
     print(json.dumps({"bytes": sum(made.raw.values()), "gap_lines": lines, "seconds": seconds,
                       **results}))  # fmt: skip
 
 
-def _s(value: Optional[float]) -> str:
-    return "skipped: tool missing" if value is None else f"{value:.2f}"
-
-
-def _ratio(value: Optional[float], limit: Optional[float]) -> str:
-    return f"{value / limit:.2f}" if value and limit else ""
+def _cells(cost: Optional[Cost], limit: Optional[Cost]) -> tuple[str, ...]:
+    if cost is None:
+        return ("skipped: tool missing", "", "", "")
+    return tuple(
+        text
+        for key in ("wall", "cpu")
+        for text in (f"{cost[key]:.2f}", f"{cost[key] / limit[key]:.1f}" if limit else "")
+    )
 
 
 if __name__ == "__main__":

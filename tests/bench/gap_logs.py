@@ -52,7 +52,7 @@ def make(folder: Path, size: int) -> Made:
     folder.mkdir(parents=True, exist_ok=True)
     made = Made(folder)
     random.seed(7)
-    per_hour = size / ENDS[-1] / 620
+    per_hour = size / ENDS[-1] / 375  # bytes of a line
     source = _Source(per_hour)
     start, shared = 0, b""
     for name, end in zip(NAMES, ENDS):
