@@ -130,6 +130,8 @@ def told(found: dict[str, Any]) -> str:
     """The account in one line."""
     totals = found["totals"]
     text = f"{totals['settled']} of {found['wanted']} hits settled"
+    before = totals["settled"] - totals["sent"]
+    text += f" ({before} were recorded before)" if before > 0 else ""
     refused = sum(totals["refused"].values())
     if refused:
         text += f", {refused} refused by Matomo"

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Optional
-from urllib.parse import unquote_plus
+from typing import Any
 
-from matops.accesslog import gapstore
 from matops.accesslog.replay import account as accounts
 from matops.accesslog.replay.doubts import look_through
 from matops.accesslog.replay.ledger import Ledger
@@ -25,6 +22,7 @@ from matops.matomo import ini, queue_setup, replay_token
 from matops.matomo.database import Database
 from matops.matomo.recorded import Patient
 from matops.mysql.attempt import Stop
+from matops.runbook import replay_files as files
 from matops.runbook import replay_script, replay_target
 from matops.runbook.replay_asked import IMPORT_LOGS, Asked, of
 from matops.units import show_epoch
@@ -35,26 +33,26 @@ class Work:
 
     def __init__(self, docroot: str, folder: str, asked: Asked) -> None:
         self.docroot, self.asked = docroot, asked
-        self.path = Path(asked.file) if asked.file else _newest(Path(folder).parent / "gaps")
+        self.path = Path(asked.file) if asked.file else files.newest(Path(folder).parent / "gaps")
         if not self.path.is_file():
             raise Refused(
                 f"there is no gap file {self.path} here",
                 state="Nothing was sent",
                 next="logs.gap makes one and names it",
             )
-        self.digest = _digest(self.path)
+        self.digest = files.digest(self.path)
         self.folder = Path(folder)
         with Database(docroot) as database:
             rows = database.session.rows("site_ids", site=database.table("site"))
             self.known = frozenset(int(row["idsite"]) for row in rows)
             self.config = database.config
-            tokens = replay_token.in_force(database, _tokens(self.path))
+            tokens = replay_token.in_force(database, files.tokens(self.path))
         self.rules = Rules(self.known, asked.sites, self._minus(), tokens)
 
     @property
     def ledger_path(self) -> Path:
         """One ledger for each gap file and choice of sites."""
-        return self.folder / f"{self.digest}{_suffix(self.asked.sites)}.ledger"
+        return self.folder / f"{self.digest}{files.suffix(self.asked.sites)}.ledger"
 
     def _minus(self) -> frozenset[int]:
         """Sites of this gap file that were replayed on their own before. Refused where such a run
@@ -63,7 +61,7 @@ class Work:
         for other in sorted(self.folder.glob(f"{self.digest}*.ledger")):
             if other == self.ledger_path:
                 continue
-            about, complete = _about(other)
+            about, complete = files.about(other)
             sites = set(about.get("sites", []))
             if self.asked.sites and not sites:
                 raise Refused(
@@ -151,6 +149,7 @@ class Work:
                 run = self._run(ledger, say, stop)
                 recorder = Patient(database, self.asked.patience, lambda: bool(stop.reason))
                 run.recorder = recorder
+                run.skip |= self._recorded_before(recorder, say, track, survey.wanted)
                 with track("logs.replay", survey.wanted, "hits") as progress:
                     progress.add(ledger.totals.sent)
                     run.add = progress.add
@@ -171,12 +170,27 @@ class Work:
         finally:
             ledger.close()
 
+    def _recorded_before(
+        self, recorder: Patient, say: Callable[[str], None], track: Any, wanted: int
+    ) -> set[int]:
+        """Positions of hits that an earlier replay, of another gap file, recorded already."""
+        others = [path for path in self.folder.glob("*.ledger")
+                  if not path.name.startswith(self.digest)]  # fmt: skip
+        if not others:
+            return set()
+        say("  another gap file was replayed here before: each hit is looked for first")
+        with track("looking for each hit", wanted, "hits") as progress:
+            found = accounts.there(self.path, self.rules, recorder, progress.add)
+        say(f"  {len(found)} hits are in the database already")
+        return found
+
     def _account(
         self, ledger: Ledger, survey: accounts.Survey, recorder: Patient, track: Any
     ) -> dict[str, Any]:
         sums = ledger.totals
-        totals = {"settled": sums.sent, "tracked": sums.tracked, "batches": sums.batches,
-                  "refused": dict(sums.refused),
+        # Finished: what was not sent was recorded by an earlier replay.
+        totals = {"settled": survey.wanted, "sent": sums.sent, "tracked": sums.tracked,
+                  "batches": sums.batches, "refused": dict(sums.refused),
                   "unsure": sum(one.hits for one in ledger.doubtful)}  # fmt: skip
         result: dict[str, Any] = {"wanted": survey.wanted, "totals": totals}
         if self.asked.check and not self.asked.through_queue:
@@ -215,7 +229,7 @@ class Work:
     def _marks(self, stop: Stop, say: Callable[[str], None]) -> Callable[[], Any]:
         asked, docroot, digest = self.asked, self.docroot, self.digest
         if asked.token_file:
-            secret = _secret(Path(asked.token_file))
+            secret = files.secret(Path(asked.token_file))
             return lambda: replay_token.Given(secret, asked.timeout)
         told = [0.0]
 
@@ -232,63 +246,3 @@ class Work:
 def look(docroot: str, folder: str, asked: dict[str, Any]) -> dict[str, Any]:
     """The facts of a plan, from afar."""
     return Work(docroot, folder, of(asked)).facts()
-
-
-def _newest(root: Path) -> Path:
-    """The merged gap file that was made last; one that is not there, where there is none."""
-    found = sorted(root.glob(f"*Z-*Z/{gapstore.MERGED}"), key=lambda path: path.stat().st_mtime)
-    return found[-1] if found else root / gapstore.MERGED
-
-
-def _tokens(path: Path) -> dict[str, str]:
-    """What stands in the gap file for a token → the token, decoded."""
-    try:
-        found = json.loads((path.parent / gapstore.TOKENS).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return {name: unquote_plus(secret) for name, secret in found.items()}
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()[:16]
-
-
-def _suffix(sites: tuple[int, ...]) -> str:
-    if not sites:
-        return ""
-    names = ",".join(map(str, sorted(sites)))
-    return ".site-" + (
-        names if len(names) < 40 else hashlib.sha256(names.encode()).hexdigest()[:16]
-    )
-
-
-def _about(path: Path) -> tuple[dict[str, Any], bool]:
-    """What a ledger is about, and whether it is complete, without taking its lock."""
-    with path.open("rb") as file:
-        first: Optional[dict[str, Any]] = None
-        last = b""
-        for line in file:
-            first = first or json.loads(line)
-            last = line
-    return (first or {}).get("about", {}), b'"complete"' in last
-
-
-def _secret(path: Path) -> str:
-    try:
-        mode = path.stat().st_mode
-        secret = path.read_text().strip()
-    except OSError as error:
-        raise Refused(
-            f"{path} cannot be read: {error.strerror}", state="Nothing was sent"
-        ) from None
-    if mode & 0o077:
-        raise Refused(
-            f"{path} holds a token and may be read by others",
-            state="Nothing was sent",
-            next=f"chmod 600 {path}",
-        )
-    return secret

@@ -49,10 +49,10 @@ class Gap:
         }  # fmt: skip
         return urlencode({**given, **more})
 
-    def pages(self, count: int, pace: float = 0.05) -> None:
-        """Numbered page views; an address for each visitor."""
+    def pages(self, count: int, pace: float = 0.05, odd: int = 3) -> None:
+        """Numbered page views, an address for each visitor; each ``odd``-th has raw bytes."""
         for number in range(count):
-            self.add(self.page(number), at=number * pace, agent=AGENTS[number % 3 % 2],
+            self.add(self.page(number), at=number * pace, agent=AGENTS[number % odd == 1],
                      ip=ADDRESSES[number % PEOPLE])  # fmt: skip
 
     def place(self, sandbox: Sandbox) -> str:

@@ -92,6 +92,16 @@ def account(
     return total
 
 
+def there(path: Path, rules: Rules, recorder: Recorder, add: Callable[[int], None]) -> set[int]:
+    """Positions of the hits that the database holds (memory: by their number)."""
+    found: set[int] = set()
+    for part in _slices(path, rules):
+        answers = recorder.ask([asked(item) for item in part])
+        found |= {item.position for item, answer in zip(part, answers) if answer.times}
+        add(len(part))
+    return found
+
+
 def _slices(path: Path, rules: Rules) -> Iterator[Sequence[Item]]:
     part: list[Item] = []
     for at, line in gapfile.lines(path):
