@@ -24,8 +24,11 @@ def main(agent: str, template: str, stage: str, how: str) -> int:
     clone.flush = lambda path: None  # a killed process loses nothing that was written
     work = Path(stage).parent.parent / "killed"
     deaths = 0
-    for phase in ("forth", "back"):
-        for count in range(1, 2000, 2 if how == "copy" else 1):
+    # Of the build's many changes, which are all of one kind, every seventh.
+    phases = [("build", 7)] if how == "exchange" else []
+    phases += [("forth", 1), ("back", 2 if how == "copy" else 1)]
+    for phase, every in phases:
+        for count in range(1, 2000, every):
             shutil.rmtree(work, ignore_errors=True)
             (work / "stage").mkdir(parents=True)
             shutil.copytree(template, work / "real", symlinks=True)
@@ -37,11 +40,11 @@ def main(agent: str, template: str, stage: str, how: str) -> int:
             before = run.picture()
             if phase == "back":
                 run.forth()
-            elif how != "exchange":
-                run.folder()  # that a build may be killed is seen with exchange
+            elif phase == "forth":
+                run.folder()
             died = run.dying(phase, count)
             run.whole()
-            run.forth() if phase == "forth" else run.back()
+            run.back() if phase == "back" else run.forth()
             wrong = run.wrong(phase, before)
             if wrong:
                 print(f"{how}, {phase}, killed before change {count}: {wrong}", file=sys.stderr)
@@ -99,7 +102,7 @@ class Run:
             left = [count]
             for name in CHANGES:
                 setattr(os, name, _counting(getattr(os, name), left))
-            self.forth() if phase == "forth" else self.back()
+            self.back() if phase == "back" else self.forth()
             os._exit(0)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 99
 
