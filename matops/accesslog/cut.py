@@ -92,7 +92,9 @@ class Cutter:
         self._file = file
         self.coverage.block(block, self.stamp)
         first = self.forms[0] if self.forms else None
-        if first is None or first.quick is None or (self.rules.forwarded and first.has_forwarded):
+        dirty = len(block.translate(None, lineform.CONTROLS)) != len(block)
+        forwarded = bool(first and self.rules.forwarded and first.has_forwarded)
+        if first is None or first.quick is None or forwarded or dirty:
             for line in block.split(b"\n"):
                 if self._search(line):
                     self._whole(line, offset)
@@ -111,7 +113,8 @@ class Cutter:
         place = b"\t%b\t%05d\t" % (self._server, file.number)
         hits, out = [], self._out
         for line in block.split(b"\n"):
-            found = quick(line)
+            clean = line.isascii() and b"\\" not in line
+            found = quick(line) if clean else None
             if found is not None:
                 fields = found.group(*order)
                 stamp, method, path, query, ip, _, agent, referer, status, size, host = fields
@@ -136,12 +139,15 @@ class Cutter:
                 elif low <= key < high:
                     self._hit(key, offset, fields)
             elif search(line):
-                self._other(line, offset)
+                if clean:
+                    self._other(line, offset)
+                else:
+                    self._whole(line, offset)
             offset += len(line) + 1
         self.tally.hits(hits, self.compare)
 
     def _other(self, line: bytes, offset: int) -> None:
-        """A line that names the tracker, and that the likeliest format's quick way leaves."""
+        """A clean line that names the tracker, and that the likeliest format does not fit."""
         for form in self.forms[1:]:
             found = form.quick(line) if form.quick else None
             if found is not None and not (self.rules.forwarded and form.has_forwarded):

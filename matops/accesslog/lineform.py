@@ -1,9 +1,9 @@
 """Reading the lines of one log format as bytes: a quick way for tracking hits, a whole way for
 any line.
 
-The quick way is one compiled pattern that only a plain tracking hit matches: no escapes, no
-bytes that are not printable ASCII. What it does not match but what names the tracker goes the
-whole way, which knows how the server escapes.
+The quick way is one compiled pattern that a tracking hit matches; it is for *clean* lines only:
+ASCII, no backslash, no CONTROLS. What is not clean, or does not match, but names the tracker goes
+the whole way, which knows how the server escapes.
 
 Sources: Apache's mod_log_config (escapes by ap_escape_logitem: ``\\"``, ``\\\\``, ``\\xhh``,
 ``\\n``…), nginx' ngx_http_log_module (``\\xHH``; escape=json; escape=none).
@@ -39,8 +39,8 @@ class Fields(NamedTuple):
 
 @dataclass(frozen=True)
 class Form:
-    """How to read one format. ``quick(line)`` gives a match whose ``order`` groups are Fields;
-    ``whole(line)`` gives Fields for any line of the format, or None."""
+    """How to read one format. ``quick(clean line)`` gives a match whose ``order`` groups are
+    Fields; ``whole(line)`` gives Fields for any line of the format, or None."""
 
     name: str
     quick: Optional[Callable[[bytes], Optional[re.Match[bytes]]]]
@@ -85,8 +85,11 @@ FORWARDED = re.compile(
     r"|client[-_]ip|cf[-_]connecting[-_]ip|x[-_]client[-_]ip|x[-_]cluster[-_]client[-_]ip)"
 )
 _WORDS = ("agent", "referer", "request", "target", "path", "query", "words")
-_CLEAN = rb"[^\"\\\x00-\x1f\x7f-\xff]"
-_NO_BLANK = rb"[^ \"\\\x00-\x1f\x7f-\xff]*"
+# Of single characters: these run at memchr's speed, a set of them at a tenth of it.
+_CLEAN = rb"[^\"]"
+_NO_BLANK = rb"[^ ]*"
+CONTROLS = bytes([*range(10), *range(11, 32), 127])
+"""What no clean line holds."""
 _STAMPS = b"(?:%b|%b|%b)" % (stamps.CLF, stamps.ISO, stamps.EPOCH)
 
 

@@ -1,4 +1,4 @@
-"""``python -m tests.bench.gap [--quick] [--keep DIR]``: cutting the gap out of six logs.
+"""``python -m tests.bench.gap [--quick] [--size 1GB] [--keep DIR]``: cutting the gap out of six logs.
 
 Generates logs (5 GB; 200 MB with --quick) with every hazard: a change of the clocks within the
 window, late lines, raw bytes, escapes, two formats in one file, joined and cut .gz, an overlap
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Optional
 
 from matops.report.tables import table
-from matops.units import show_size
+from matops.units import parse_size, show_size
 from tests.bench import gap_logs, gap_reference
 from tests.bench.gap_logs import END, START, Made
 
@@ -142,8 +142,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="200 MB instead of 5 GB")
     parser.add_argument("--keep", default="", help="folder for the logs; they stay there")
+    parser.add_argument("--size", default="", help="of the logs, unpacked: 1GB")
     given = parser.parse_args()
-    size = 200 << 20 if given.quick else 5 << 30
+    size = parse_size(given.size or ("200MB" if given.quick else "5GB"))
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(given.keep or scratch)
         began = time.monotonic()

@@ -113,7 +113,8 @@ class _Source:
             b"-",
         ]
         page = b"https%%3A%%2F%%2Fshop%d.example%%2F%s"
-        self._pages = [page % (i % 30, b"x" * random.randrange(150)) for i in range(3000)]
+        words = [b"%x" % random.getrandbits(4 * n + 4) for n in range(150) for _ in range(20)]
+        self._pages = [page % (i % 30, word) for i, word in enumerate(words)]
         self._number = 0
 
     def write(self, file: object, start: int, end: int, made: Made) -> bytes:
