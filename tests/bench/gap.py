@@ -1,4 +1,4 @@
-"""``python -m tests.bench.gap [--quick] [--size 1GB] [--keep DIR]``: cutting the gap out of six logs.
+"""``python -m tests.bench.gap [--quick] [--size 1GB] [--keep DIR]``: the gap out of six logs.
 
 Generates logs (5 GB; 200 MB with --quick) with every hazard: a change of the clocks within the
 window, late lines, raw bytes, escapes, two formats in one file, joined and cut .gz, an overlap
