@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
+from matops.errors import Refused
 from matops.matomo.site import Site
-from matops.runbook import archive_step, queue_switch
+from matops.runbook import archive_step, install_calls, queue_switch
 from matops.runbook import log_gap_plan as plans
 from matops.runbook.archive_compare import ArchiveCompare
 from matops.runbook.archive_invalidate import ArchiveInvalidate
@@ -21,6 +22,7 @@ from matops.runbook.archive_run import ArchiveRun
 from matops.runbook.archive_run import Asked as RunAsked
 from matops.runbook.archive_step import Voices, Window
 from matops.runbook.archiver_start import ArchiverStart
+from matops.runbook.install_end import InstallSettled
 from matops.runbook.log_gap import Ways
 from matops.runbook.maintenance import steps_off as maintenance_off
 from matops.runbook.outage import Outage
@@ -51,6 +53,7 @@ RECOVER = Phase(
         "archive.run": ("outage.prove", "core:archive, until none of these waits"),
         "archive.compare": ("outage.prove", "compare the reports with the log tables"),
         "recover.account": ("outage.prove", "the account of the outage's hits"),
+        "release.settle": ("outage.prove", "forget the way back to the old files"),
         "outage.end": ("outage.prove", "set the outage's record aside"),
     },
 )  # fmt: skip
@@ -108,8 +111,24 @@ def recover(
             replay=replay,
             accept=asked.accept_account,
         ),
+        *(InstallSettled(site, say) for site in web),
         *(OutageEnd(site, say) for site in everywhere),
     ]
+
+
+def demand_updated(site: Site, record: Mapping[str, Any]) -> None:
+    """Refused between the exchange and the end of core:update: new files on the old schema
+    record nothing, and the UI would write into it."""
+    if install_calls.KEY not in record["found"]:
+        return  # no new files: the outage is ended as it was begun
+    if (record["notes"].get("update") or {}).get("proved"):
+        return
+    raise Refused(
+        "the new files are in place, and core:update has not come to its end",
+        host=site.host.name,
+        state="Nothing was changed; hits are kept as before",
+        next="update again: it goes on; or rollback, while no migration ran",
+    )
 
 
 def _late(servers: Servers, voice: Voice, asked: Recover) -> tuple[RecoverGap, RecoverReplay]:

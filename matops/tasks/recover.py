@@ -89,6 +89,7 @@ def recover(
     desk = Desk(c, json=json)
     site = desk.site(changes=not dry_run, local=local)
     record = lead(site, "recover")
+    recovery.demand_updated(site, record)
     servers = Servers(desk.sites(site), desk.sites(site, archivers=True))
     wanted = Recover(
         functools.partial(Progress, say=desk.say), time.time() + site.settings.gap_keep, gap,
