@@ -68,7 +68,8 @@ class Outage:
     def forget(self, key: str) -> None:
         """It has been put back, and that was verified."""
         data = self.read()
-        if data["found"].pop(key, None) is not None:
+        if key in data["found"]:
+            del data["found"][key]
             self._write(data)
 
     def note(self, key: str, value: Any) -> None:

@@ -154,31 +154,43 @@ class Rollback:
 def rollback(
     servers: Servers, voice: Voice, asked: Rollback, record: Mapping[str, Any]
 ) -> list[Step]:
-    """Files, configuration, then every switch: tracking before the UI, the archiver last.
+    """Files, configuration, then every switch.
 
     ``record``: the outage's, as it is before.
     """
-    say, web, everywhere = voice.say, servers.web, servers.all
-    drain = DrainQueue(servers.leader, say, voice.write)
-    # A queue that was switched on for the outage is emptied before it goes off again; any other
-    # goes on by itself once it is released, and the UI need not wait for it.
-    first: list[Step] = [drain] if queue_switch.FOUND in record["found"] else []
+    say, web = voice.say, servers.web
     return [
         RollbackCheck(servers.leader, say, asked.backups),
         *(InstallBack(site, say, may_reload=asked.may_reload) for site in web),
         RowsBack(servers.leader, say),
         *(ConfigBack(site, say) for site in web),
-        *first,
-        # Before the queue: with record_statistics = 0 a queue that is on answers 200 and drops
-        # the hit (measured with QueuedTracking 5.1.1).
+        *switches_back(servers, voice, record),
+        OutageProve(servers.leader, say, idsite=asked.prove_site),
+        *(OutageEnd(site, say) for site in servers.all),
+    ]
+
+
+def switches_back(servers: Servers, voice: Voice, record: Mapping[str, Any]) -> list[Step]:
+    """Every switch of the outage, as it was found.
+
+    Tracking before the queue: with record_statistics = 0 a queue that is on answers 200 and drops
+    the hit (measured with QueuedTracking 5.1.1). UI and archiver need not wait for the drain,
+    which may take hours. The queue is drained while it is still held: released, tracking requests
+    and workers process it beside each other, and on servers that abort transactions which meet
+    the plugin records hits twice.
+    """
+    say, web, everywhere = voice.say, servers.web, servers.all
+    drain = DrainQueue(servers.leader, say, voice.write)
+    # A queue that was on for the outage only goes off once it is empty, then what came meanwhile.
+    lent: list[Step] = [drain] if queue_switch.FOUND in record["found"] else []
+    return [
         *tracking_on(web, say),
-        *(SwitchQueue(site, say, None) for site in web),
-        *(ReleaseQueue(site, say) for site in everywhere),
         *maintenance_off(web, say),
         *(ArchiverStart(site, say) for site in everywhere),
         drain,
-        OutageProve(servers.leader, say, idsite=asked.prove_site),
-        *(OutageEnd(site, say) for site in everywhere),
+        *(SwitchQueue(site, say, None) for site in web),
+        *lent,
+        *(ReleaseQueue(site, say) for site in everywhere),
     ]
 
 

@@ -14,31 +14,25 @@ from typing import Any, Optional
 
 from matops.errors import Refused
 from matops.matomo.site import Site
-from matops.runbook import archive_step, install_calls, queue_switch
+from matops.runbook import archive_step, install_calls
 from matops.runbook import log_gap_plan as plans
 from matops.runbook.archive_compare import ArchiveCompare
 from matops.runbook.archive_invalidate import ArchiveInvalidate
 from matops.runbook.archive_run import ArchiveRun
 from matops.runbook.archive_run import Asked as RunAsked
 from matops.runbook.archive_step import Voices, Window
-from matops.runbook.archiver_start import ArchiverStart
 from matops.runbook.install_end import InstallSettled
 from matops.runbook.log_gap import Ways
-from matops.runbook.maintenance import steps_off as maintenance_off
 from matops.runbook.outage import Outage
 from matops.runbook.outage_begin import MODE, OutageEnd
 from matops.runbook.outage_prove import OutageProve
 from matops.runbook.phase import Phase
-from matops.runbook.phases import Servers, Voice
-from matops.runbook.queue_drain import DrainQueue
-from matops.runbook.queue_release import ReleaseQueue
-from matops.runbook.queue_switch import SwitchQueue
+from matops.runbook.phases import Servers, Voice, switches_back
 from matops.runbook.recover_account import RecoverAccount
 from matops.runbook.recover_replay import RecoverGap, RecoverReplay
 from matops.runbook.replay import Voices as ReplayVoices
 from matops.runbook.replay_asked import Asked as ReplayAsked
 from matops.runbook.step import Step, Track
-from matops.runbook.tracking import steps_on as tracking_on
 from matops.runbook.tracking_mode import QUEUE
 from matops.units import utc_now
 
@@ -82,19 +76,8 @@ def recover(
     """``record``: the outage's, as it is before."""
     say, web, everywhere = voice.say, servers.web, servers.all
     queue = record["notes"].get(MODE) == QUEUE
-    drain = DrainQueue(servers.leader, say, voice.write)
-    # A queue that was on for the outage only is emptied before it goes off again.
-    lent: list[Step] = [drain] if queue and queue_switch.FOUND in record["found"] else []
     steps: list[Step] = [
-        *lent,
-        # Before the queue: with record_statistics = 0 a queue that is on answers 200 and drops
-        # the hit (measured with QueuedTracking 5.1.1).
-        *tracking_on(web, say),
-        *(SwitchQueue(site, say, None) for site in web),
-        *(ReleaseQueue(site, say) for site in everywhere),
-        *maintenance_off(web, say),
-        *(ArchiverStart(site, say) for site in everywhere),
-        drain,
+        *switches_back(servers, voice, record),
         OutageProve(servers.leader, say, idsite=asked.prove_site),
     ]
     gap, replay = (None, None) if queue else _late(servers, voice, asked)

@@ -72,8 +72,8 @@ def recover(
 ) -> None:
     """End the outage: bring the system back, record its hits, build its reports anew.
 
-    In this order, on every listed server: tracking.on (with an exact mark), queue.put-back,
-    queue.release, maintenance.off, archiver.start, queue.drain; then, where the access logs kept
+    In this order, on every listed server: tracking.on (with an exact mark), maintenance.off,
+    archiver.start, queue.drain, queue.put-back, queue.release; then, where the access logs kept
     the hits, logs.gap and logs.replay; then archive.invalidate, archive.run and archive.compare for
     the days concerned; at the end the account of every hit, which must close. Cut off anywhere:
     the same command again goes on, and no hit is recorded twice.

@@ -39,7 +39,7 @@ def rollback(
     Possible until the first migration ran: versions, tables and settings of the database are
     compared with what `update` wrote down before. After that it is refused (exit code 3): Matomo
     cannot downgrade its schema; what can be done is said. In this order: the files, the
-    configuration, tracking, the queue, the UI, the archiver's cron; proven by requests and by a
+    configuration, tracking, the UI, the archiver's cron, the queue; proven by requests and by a
     hit. The new release stays staged. Cut off anywhere: the same command again goes on.
     Examples: fab -H web1 rollback --dry-run; fab -H web1 rollback --prove-with-hit 1
     """
