@@ -20,8 +20,11 @@ def find(docroot: str, asked: Asked) -> Target:
         return Target(asked.url, queue=asked.through_queue)
     config = witness_logs.config_text(docroot)
     for place in witness_http.targets("", config):
+        if place["public"]:
+            continue
         answer = witness_http.ask(place, "matomo.php")
-        if not place["public"] and witness_http.tracker_kind(answer) == witness_http.RECORDING:
+        # A queue answers in the tracker's place, with its picture; ``rehearse`` looks closer.
+        if answer["status"] in (200, 204):
             scheme, base = urlsplit(answer["url"]).scheme, place["base"]
             address = f"[{place['address']}]" if ":" in place["address"] else place["address"]
             url = f"{scheme}://{address}:{place['port']}{base}"

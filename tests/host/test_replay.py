@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, Fab, one_line
+from tests.host import queue_kit
 from tests.host import replay_kit as kit
 from tests.sandbox import Sandbox
 
@@ -108,6 +109,16 @@ def test_killed_in_the_middle_each_hit_is_there_once(fab: Fab, pristine: Sandbox
     secret = pristine.exec("sh", "-c", "cat /var/lib/matops/*/replay/* /var/lib/matops/*/jobs/*/*",
                            check=False).stdout  # fmt: skip
     assert "token_auth" not in secret
+
+
+def test_around_the_queue(fab: Fab, pristine: Sandbox) -> None:
+    queue_kit.install(pristine, processDuringTrackingRequest=0)
+    gap = kit.Gap("queue", kit.hours_ago(3))
+    gap.pages(40)
+    ran = fab("logs.replay", "--file", gap.place(pristine), *FAST)
+    assert ran.code == 0 and "around the queue" in ran.out, ran.all
+    assert kit.numbers(pristine, "queue") == dict.fromkeys(range(40), 1)
+    assert queue_kit.depth(pristine) == 0
 
 
 SCRIPT = os.environ.get("MATOPS_IMPORT_LOGS", "")
