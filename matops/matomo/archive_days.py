@@ -33,7 +33,8 @@ def zone_of(name: str) -> dt.tzinfo:
         raise MatopsError(
             f"time zone '{name}' of a site is not known on this machine",
             state="Nothing was changed",
-            next="install tzdata there, or correct the site's time zone in Matomo",
+            next="install tzdata there (Debian 13: tzdata-legacy, too), or correct the site's "
+            "time zone in Matomo",
         ) from None
 
 
@@ -55,6 +56,24 @@ def bounds(day: dt.date, zone: dt.tzinfo) -> tuple[dt.datetime, dt.datetime]:
     return midnight(day), midnight(day + DAY)
 
 
+def reach(config: ini.Sections, start: float, end: float) -> tuple[float, float]:
+    """The times whose days a hit of [start, end) may change. Pure.
+
+    It joins a visit whose last action is up to ``visit_standard_length`` away, before or after
+    (VisitorRecognizer::getWindowLookupThisVisit). A visit counts on the day of its last action:
+    over midnight it leaves the day before for the new one, or grows on the day after.
+    """
+    text = ini.text_of(config, "Tracker", "visit_standard_length", "1800")
+    length = int(text) if text.isdecimal() else 1800
+    return start - length, end + length
+
+
+def known(docroot: str, sites: Sequence[int]) -> None:
+    """UsageError: one of these sites does not exist."""
+    with Database(docroot, timeout=60) as db:
+        _zones(db, sites)
+
+
 def closed(docroot: str) -> bool:
     """Whether maintenance mode is on: core:archive does nothing then."""
     value = ini.text_of(read_config(docroot), "General", "maintenance_mode", "0")
@@ -62,7 +81,7 @@ def closed(docroot: str) -> bool:
 
 
 def touched(docroot: str, start: float, end: float, sites: Sequence[int] = ()) -> dict[str, Any]:
-    """Which sites have visits in the days that [start, end) touches, in their own zones.
+    """Which sites have visits in the days that ``reach`` of [start, end) touches, in their zones.
 
     ``{"sites": {idsite: {"zone", "first", "last", "queued"}}, "quiet": n}``: days as
     YYYY-MM-DD, ``queued``: how many of them wait in the archiver's queue already; ``quiet``:
@@ -70,12 +89,14 @@ def touched(docroot: str, start: float, end: float, sites: Sequence[int] = ()) -
     UsageError: a site that does not exist.
     """
     with Database(docroot, timeout=None) as db:
+        now = float(db.session.value("server_time"))
+        start, end = reach(db.config, start, min(end, now))
         zones = _zones(db, sites)
         queue = db.table(shape.BASE)
         answer: dict[str, Any] = {"sites": {}, "quiet": 0}
         for idsite, name in zones.items():
             zone = zone_of(name)
-            first, last = local_days(start, end, zone)
+            first, last = local_days(start, min(end, now), zone)  # no report of tomorrow
             span = (bounds(first, zone)[0], bounds(last, zone)[1])
             if not db.session.rows("visits_any", (idsite, *span), log_visit=db.table("log_visit")):
                 answer["quiet"] += 1
@@ -128,6 +149,7 @@ def compare(
     """
     with Database(docroot, timeout=None) as db:
         now = float(db.session.value("server_time"))
+        start, end = reach(db.config, start, end)
         rows = []
         for idsite, name in _zones(db, sites).items():
             zone = zone_of(name)

@@ -11,6 +11,8 @@ from matops.runbook.archive_step import WindowOf
 from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
 
 AGREES, BEHIND, DIFFERS, NONE = "agrees", "day not over", "differs", "no report"
+NO_LOGS = "no visit in the logs"
+"""A report without a visit in the log tables: a roll-up site's, or they were deleted."""
 
 
 def judge(row: dict[str, Any]) -> str:
@@ -21,7 +23,14 @@ def judge(row: dict[str, Any]) -> str:
         return AGREES
     if row["running"]:
         return BEHIND
-    return DIFFERS
+    return DIFFERS if row["log"] != [0, 0] else NO_LOGS
+
+
+def wrong(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those whose report is not what it should be, each with its ``verdict``. Pure."""
+    for row in rows:
+        row["verdict"] = judge(row)
+    return [row for row in rows if row["verdict"] in (DIFFERS, NONE)]
 
 
 class ArchiveCompare(Step):
@@ -52,23 +61,23 @@ class ArchiveCompare(Step):
             "matomo.archive_days:compare", start=window.start, end=window.end,
             sites=list(self.sites), timeout=24 * 3600.0,
         )  # fmt: skip
-        for row in self.rows:
-            row["verdict"] = judge(row)
-        wrong = [row for row in self.rows if row["verdict"] in (DIFFERS, NONE)]
-        if wrong:
+        bad = wrong(self.rows)
+        if bad:
             raise MatopsError(
-                f"{len(wrong)} of {len(self.rows)} reports do not hold what the log tables hold: "
-                + "; ".join(words(row) for row in wrong[:3]),
+                f"{len(bad)} of {len(self.rows)} reports do not hold what the log tables hold: "
+                + "; ".join(words(row) for row in bad[:3]),
                 host=self.site.host.name,
                 state="Nothing was changed",
-                next="archive.invalidate and archive.run build them anew; was a hit tracked for "
-                "that day since? Then they differ until the next run",
+                next="archive.invalidate and archive.run, or recover again, build them anew: hits "
+                "tracked for that day since make them differ (recover --no-archive leaves them)",
             )
         open_days = sum(row["verdict"] == BEHIND for row in self.rows)
         later = f", {open_days} days are not over yet" if open_days else ""
+        bare = sum(row["verdict"] == NO_LOGS for row in self.rows)
+        later += f", {bare} have no visit in the logs (roll-up, or deleted)" if bare else ""
         visits = sum(row["log"][0] for row in self.rows)
         return Evidence(
-            f"{len(self.rows) - open_days} reports agree with the log tables{later} "
+            f"{len(self.rows) - open_days - bare} reports agree with the log tables{later} "
             f"({visits} visits)",
             {"days": len(self.rows), "visits": visits, "open": open_days},
         )

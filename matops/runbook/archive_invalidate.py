@@ -11,8 +11,10 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from matops.host.jobs import RUNNING
 from matops.matomo import console
 from matops.matomo.site import Site
+from matops.runbook.archive_compare import wrong
 from matops.runbook.archive_step import ArchiveStep, Voices, Window, WindowOf, show_moment
 from matops.runbook.invalidations_rebuild import Call
 from matops.runbook.outage import Outage
@@ -53,12 +55,16 @@ class ArchiveInvalidate(ArchiveStep):
     def __init__(
         self, site: Site, say: Say, voices: Voices, window: WindowOf, sites: Sequence[int] = (),
         *, once: Callable[[], str] = lambda: "", but: Sequence[int] = (),
+        begin: Callable[[Window], None] = lambda window: None,
     ) -> None:  # fmt: skip
-        """``once``: what the reports are built for; done once for each such word ('' = always).
-        ``but``: sites that are left alone."""
+        """``once``: what the reports are built for; done once for each such word ('' = always),
+        and again for those that do not hold what the log tables hold.
+        ``but``: sites that are left alone. ``begin`` hears the window before anything is done."""
         super().__init__(site, say, voices)
         self._window_of, self.sites, self._once = window, tuple(sites), once
-        self._but = tuple(but)
+        self._but, self._begin = tuple(but), begin
+        self._only: Sequence[int] = ()
+        """Of a second time: those that must be built anew."""
         self.window = Window(0, 0)
         self.seen: dict[str, Any] = {}
 
@@ -67,7 +73,8 @@ class ArchiveInvalidate(ArchiveStep):
         """The same task for the host, as typed."""
         found = [self.name, "--from", show_moment(self.window.start),
                  "--to", show_moment(self.window.end)]  # fmt: skip
-        found += ["--sites", ",".join(map(str, self.sites))] if self.sites else []
+        if len(self._only) <= _MOST_SITES and (sites := self._only or self.sites):
+            return [*found, "--sites", ",".join(map(str, sites))]
         return found + (["--but", ",".join(map(str, self._but))] if self._but else [])
 
     @property
@@ -91,11 +98,17 @@ class ArchiveInvalidate(ArchiveStep):
         if attach:
             return Look(attach)
         made = Outage(self.site).noted(self._key)
-        if made and self._once() and made["once"] == self._once():
-            return Look(because=f"done at {made['at']}, and nothing was recorded late since")
         self.seen = self._ask()
-        found = calls(self.seen["sites"])
         notes = [f"the window: {self.window.shown}"]
+        if made and self._once() and made["once"] == self._once():
+            bad = [] if self._archiving() else self._wrong(self.seen["sites"])
+            if not bad:
+                return Look(because=f"done at {made['at']}, and nothing was recorded late since")
+            notes.append(f"done at {made['at']}, but the reports of {shown(bad)} do not hold what "
+                         "the log tables hold")  # fmt: skip
+            every, self._only = self.seen["sites"], bad
+            self.seen["sites"] = {str(idsite): every[str(idsite)] for idsite in bad}
+        found = calls(self.seen["sites"])
         if self.seen["quiet"]:
             notes.append(
                 f"{self.seen['quiet']} sites have no visit in these days: nothing to rebuild"
@@ -118,6 +131,29 @@ class ArchiveInvalidate(ArchiveStep):
             ],
             notes=notes,
         )
+
+    def _archiving(self) -> bool:
+        """Is a core:archive of ours still at it? Then reports are behind, and will not be."""
+        job = self.site.jobs.latest("core.archive")
+        return bool(job and job.state == RUNNING)
+
+    def _compare(self, sites: Sequence[int]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.site.ask(
+            "matomo.archive_days:compare", start=self.window.start, end=self.window.end,
+            sites=list(sites), timeout=_LIMIT,
+        )  # fmt: skip
+        return found
+
+    def _wrong(self, sites: dict[str, Any]) -> list[int]:
+        """Those of ``sites`` with a day that is over and whose report is not as it should be."""
+        rows = self._compare(self.sites)
+        bad = {row["idsite"] for row in wrong(rows)} & {int(idsite) for idsite in sites}
+        return sorted(bad)
+
+    def act(self, action: Action) -> None:
+        """Tells the window that it is for, then as every such step."""
+        self._begin(self.window)
+        super().act(action)
 
     def do(self, action: Action) -> None:
         """One call of the console."""
@@ -152,17 +188,16 @@ class ArchiveInvalidate(ArchiveStep):
         """Of the days that are not in the queue: those whose report is not valid now."""
         if not missing:
             return []
-        rows = self.site.ask(
-            "matomo.archive_days:compare", start=self.window.start, end=self.window.end,
-            sites=[int(one) for one in missing], timeout=_LIMIT,
-        )  # fmt: skip
+        rows = self._compare([int(one) for one in missing])
         # An archiver that runs already may have built some meanwhile: then log and report agree.
         # A day without any archive is built when it is asked for: Matomo queues it by itself.
         return [
             f"site {row['idsite']}, {row['day']}"
             for row in rows
-            if row["report"] is not None and row["report"] != row["log"] and not row["running"]
-        ][:5]
+            # One marked invalid was queued, and an archiver has taken its row since.
+            if row["report"] is not None and row["report"] != row["log"]
+            and not row["running"] and not row["state"]
+        ][:5]  # fmt: skip
 
 
 def shown(sites: Sequence[int]) -> str:

@@ -8,27 +8,21 @@ and the rows of the queue are counted after.
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matops.errors import MatopsError, OutcomeUnknown, Refused
+from matops.errors import Refused
 from matops.host import jobs as host_jobs
 from matops.matomo import console
 from matops.matomo.site import Site
-from matops.mysql.invalidations import verdict
 from matops.runbook.archive_invalidate import shown
 from matops.runbook.archive_step import ArchiveStep, Voices
-from matops.runbook.invalidations_facts import facts_of
+from matops.runbook.archive_watch import Watch
 from matops.runbook.invalidations_step import ask
 from matops.runbook.step import Action, Evidence, Look, Say
-from matops.units import show_duration
 
 LABEL = "core.archive"
-POLL, COUNT = 2.0, 15.0  # seconds between looks at the job, and at the queue
-_TAIL = 64 << 10
-_SHORT = 20  # seconds for the look at a queue that stands still
 
 
 @dataclass(frozen=True)
@@ -160,7 +154,14 @@ class ArchiveRun(ArchiveStep):
         name = job.name if job else self._start()
         with self.voices.track(self.name, self.mark["queued"] + self.mark["running"], "archives"
                                ) as progress:  # fmt: skip
-            Watch(self, name, progress.add).until_the_end()
+            watch = Watch(self, progress.add)
+            while True:
+                before = watch.rest
+                watch.until_the_end(name)
+                if not watch.again(before):
+                    return
+                self.say(f"  {watch.rest} archives are left that it passed over: once more")
+                name = self._start()
 
     def _start(self) -> str:
         name = host_jobs.new_name(LABEL)
@@ -191,96 +192,3 @@ class ArchiveRun(ArchiveStep):
             f"all {before} archives that waited are built ({self.asked.shown})",
             {"built": before, "sites": list(self.asked.sites)},
         )
-
-
-class Watch:
-    """Looks at a running core:archive and at the queue until the job has ended."""
-
-    def __init__(self, step: ArchiveRun, name: str, add: Any) -> None:
-        self._step, self._name, self._add = step, name, add
-        self._highest = step.mark["highest"]
-        self._before = self._least = step.mark["queued"] + step.mark["running"]
-        self._moved, self._told, self._grown = time.monotonic(), 0.0, False
-
-    def until_the_end(self) -> None:
-        """MatopsError: it failed or did nothing; OutcomeUnknown: it vanished."""
-        jobs, due = self._step.site.jobs, time.monotonic() + COUNT
-        while True:
-            poll = jobs.poll(self._name, 1 << 62)
-            if poll.job.state != host_jobs.RUNNING:
-                break
-            if time.monotonic() >= due:
-                began = time.monotonic()
-                self._count()
-                self._growth()
-                # Counting ten million rows takes seconds: a twentieth of the time at most.
-                due = time.monotonic() + max(COUNT, 20 * (time.monotonic() - began))
-            time.sleep(POLL)
-        self._count()
-        self._judge(poll.job)
-
-    def _count(self) -> None:
-        left = self._step.left(self._highest)
-        rest = left["queued"] + left["running"]
-        if rest < self._least:
-            self._add(self._least - rest)
-            self._least, self._moved = rest, time.monotonic()
-        quiet = time.monotonic() - max(self._moved, self._told)
-        if rest and quiet >= self._step.asked.stall:
-            self._told = time.monotonic()
-            stall = show_duration(self._step.asked.stall)
-            self._warn(f"no archive was finished for {stall}; {rest} wait")
-
-    def _growth(self) -> None:
-        if self._grown:
-            return
-        total = self._step.left()["queued"]
-        if total > 1.2 * self._before + 1000:
-            self._grown = True
-            self._warn(f"the queue grows: {total} rows wait now, {self._before} did at the start")
-
-    def _warn(self, what: str) -> None:
-        self._step.say(f"  {what}. What invalidations.size says:")
-        for line in advice(self._step.site):
-            self._step.say(f"    {line}")
-
-    def _judge(self, job: host_jobs.Job) -> None:
-        tail = self._step.site.jobs.poll(self._name, max(job.log_size - _TAIL, 0))
-        text = tail.log.decode(errors="replace")
-        if job.state == host_jobs.LOST:
-            raise host_jobs.lost(job, self._step.site.host.name)
-        for line in errors(text):
-            self._step.say(f"  {line}")
-        words = self._step.asked.words
-        verdict = console.judge(words[0], job.code or 0, text)
-        if verdict.status == console.UNKNOWN:
-            raise OutcomeUnknown(
-                f"core:archive (job {self._name}) was killed: {verdict.why}",
-                host=self._step.site.host.name,
-                state="Its children may go on for a while, and its rows stay in progress",
-                next="run this again: it looks first",
-            )
-        if verdict.status != console.OK:
-            raise MatopsError(
-                f"core:archive (job {self._name}): {verdict.why}",
-                host=self._step.site.host.name,
-                state="What was built stays",
-                next=verdict.next or f"read its output: jobs.follow {self._name}",
-            )
-
-
-def advice(site: Site) -> list[str]:
-    """The verdict of ``invalidations.size`` after a short look, a line each."""
-    try:
-        found = ask(site, "invalidations_size:look", max_seconds=_SHORT, sample=5, top=10)
-    except MatopsError as error:
-        return [error.line()]
-    command = "inv" if site.host.is_local else f"fab -H {site.host.name}"
-    every = verdict.judge(facts_of(found), verdict.Thresholds(), command)
-    return [f"{one.word}: {one.why}" + (f": {one.command}" if one.command else "") for one in every]
-
-
-def errors(text: str) -> Sequence[str]:
-    """The lines of core:archive's summary of errors, at most ten. Pure."""
-    found = [line.strip() for line in text.splitlines() if "Error: " in line or "ERROR" in line]
-    return [line[:300] for line in dict.fromkeys(found)][:10]

@@ -5,17 +5,22 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matops.errors import MatopsError, UsageError
 from matops.host import jobs as host_jobs
 from matops.matomo.site import Site
 from matops.runbook.outage import Outage
+from matops.runbook.outage_begin import MODE
 from matops.runbook.step import Action, Say, Scope, Step, Track
 from matops.runbook.there import run_there, same_or_refuse
+from matops.runbook.tracking_mode import QUEUE
 from matops.units import show_epoch, utc_now
 
 OFF, ON = "edge.off", "edge.on"
 """Keys of the marks in the outage's record: tracking off, tracking on again."""
+UNTIL = "archive.until"
+"""Key in the outage's record: the end (epoch) of what a queue held, once it was drained."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,23 @@ def parse_window(begin: str, end: str) -> Window:
     return window
 
 
-def marked(site: Site) -> Window:
-    """The window between the marks of this outage. UsageError where they are not there."""
-    notes = Outage(site).read()["notes"]
-    missing = [key for key in (OFF, ON) if key not in notes]
+def window_of(site: Site, *others: Site) -> Window:
+    """What is built anew: between the marks, of all servers; with a queue from the outage's
+    beginning to ``UNTIL``, or to now. UsageError where there are no marks."""
+    data = Outage(site).read()
+    if data["notes"].get(MODE) == QUEUE:
+        began = parse_moment(data["began"], "the outage's record")
+        return Window(began, float(data["notes"].get(UNTIL) or utc_now().timestamp()))
+    spans = [_between(data["notes"])]
+    for other in others:
+        notes = Outage(other).read()["notes"]
+        if notes.get(OFF) and notes.get(ON):  # its record may be closed already
+            spans.append(_between(notes))
+    return Window(min(span.start for span in spans), max(span.end for span in spans))
+
+
+def _between(notes: dict[str, Any]) -> Window:
+    missing = [key for key in (OFF, ON) if not notes.get(key)]
     if missing:
         raise UsageError(
             f"no window: this outage has no mark {' and '.join(missing)}; name it with "

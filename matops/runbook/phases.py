@@ -166,7 +166,8 @@ def rollback(
         *(ConfigBack(site, say) for site in web),
         *switches_back(servers, voice, record),
         OutageProve(servers.leader, say, idsite=asked.prove_site),
-        *(OutageEnd(site, say) for site in servers.all),
+        # The leader's last: while it is open, rollback can be typed again.
+        *(OutageEnd(site, say) for site in reversed(servers.all)),
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Optional
 from matops.accesslog.verdict import KEEP, LOST, RECORDED
 from matops.errors import MatopsError
 from matops.matomo.site import Site
-from matops.runbook.archive_step import Window
+from matops.runbook.archive_step import Window, show_moment
 from matops.runbook.recover_replay import RecoverGap, RecoverReplay
 from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
 
@@ -89,11 +89,13 @@ class RecoverAccount(Step):
     def __init__(
         self, site: Site, say: Say, window: Callable[[], Window], *,
         gap: Optional[RecoverGap] = None, replay: Optional[RecoverReplay] = None,
-        accept: bool = False,
+        accept: bool = False, built: bool = True,
     ) -> None:  # fmt: skip
-        """``accept``: go on although it does not close."""
+        """``accept``: go on although it does not close. ``built``: False where the reports were
+        left alone, which is said."""
         super().__init__(site, say)
         self._window, self._gap, self._replay, self._accept = window, gap, replay, accept
+        self._built = built
 
     def look(self) -> Look:
         """It reads only."""
@@ -113,6 +115,11 @@ class RecoverAccount(Step):
             f"the database holds {held['visits']} visits and {held['actions']} actions of the "
             f"window, {window.shown}"
         )
+        if not self._built:
+            begin, end = show_moment(window.start), show_moment(window.end)
+            made.lines.append("the reports of these days are NOT built anew (--no-archive); later: "
+                              f"archive.invalidate --from {begin} --to {end}, then "
+                              "archive.run")  # fmt: skip
         for line in made.lines:
             self.say(f"  {line}")
         if made.open and not self._accept:

@@ -14,13 +14,13 @@ from typing import Any, Optional
 
 from matops.errors import Refused
 from matops.matomo.site import Site
-from matops.runbook import archive_step, install_calls
+from matops.runbook import install_calls
 from matops.runbook import log_gap_plan as plans
 from matops.runbook.archive_compare import ArchiveCompare
 from matops.runbook.archive_invalidate import ArchiveInvalidate
 from matops.runbook.archive_run import ArchiveRun
 from matops.runbook.archive_run import Asked as RunAsked
-from matops.runbook.archive_step import Voices, Window
+from matops.runbook.archive_step import UNTIL, Voices, Window, window_of
 from matops.runbook.install_end import InstallSettled
 from matops.runbook.log_gap import Ways
 from matops.runbook.outage import Outage
@@ -34,7 +34,6 @@ from matops.runbook.replay import Voices as ReplayVoices
 from matops.runbook.replay_asked import Asked as ReplayAsked
 from matops.runbook.step import Step, Track
 from matops.runbook.tracking_mode import QUEUE
-from matops.units import utc_now
 
 RECOVER = Phase(
     "recover", "recover",
@@ -83,31 +82,36 @@ def recover(
     gap, replay = (None, None) if queue else _late(servers, voice, asked)
     steps += [gap, replay] if gap and replay else []
     if asked.archive:
-        steps += archive_steps(servers.leader, voice, asked, replay)
+        steps += archive_steps(servers, voice, asked, replay)
     return [
         *steps,
         RecoverAccount(
             servers.leader,
             say,
-            lambda: window_of(servers.leader),
+            lambda: window_of(*web),
             gap=gap,
             replay=replay,
             accept=asked.accept_account,
+            built=asked.archive,
         ),
         *(InstallSettled(site, say) for site in web),
-        *(OutageEnd(site, say) for site in everywhere),
+        # The leader's last: while it is open, recover can be typed again.
+        *(OutageEnd(site, say) for site in reversed(everywhere)),
     ]
 
 
 def demand_updated(site: Site, record: Mapping[str, Any]) -> None:
     """Refused between the exchange and the end of core:update: new files on the old schema
     record nothing, and the UI would write into it."""
-    if install_calls.KEY not in record["found"]:
-        return  # no new files: the outage is ended as it was begun
-    if (record["notes"].get("update") or {}).get("proved"):
+    database = site.ask("matomo.last_hit:look")["version_core"]
+    same, note = site.version == database, record["notes"].get("update") or {}
+    # Without new files the outage is ended as it was begun; without a note, and with the same
+    # version on both sides, core:update was run by hand.
+    if same and (install_calls.KEY not in record["found"] or not note or note.get("proved")):
         return
     raise Refused(
-        "the new files are in place, and core:update has not come to its end",
+        f"the files are Matomo {site.version}, the database is {database}, and core:update has "
+        "not come to its end",
         host=site.host.name,
         state="Nothing was changed; hits are kept as before",
         next="update again: it goes on; or rollback, while no migration ran",
@@ -122,15 +126,21 @@ def _late(servers: Servers, voice: Voice, asked: Recover) -> tuple[RecoverGap, R
 
 
 def archive_steps(
-    site: Site, voice: Voice, asked: Recover, replay: Optional[RecoverReplay]
+    servers: Servers, voice: Voice, asked: Recover, replay: Optional[RecoverReplay]
 ) -> list[Step]:
     """Invalidate, build, compare: first the trial site, then all; once for each state of the
     replay."""
-    voices = Voices(asked.track, voice.write)
+    site, voices = servers.leader, Voices(asked.track, voice.write)
     steps: list[Step] = []
 
     def window() -> Window:
-        return window_of(site)
+        return window_of(*servers.web)
+
+    def begin(which: Window) -> None:
+        # A held queue is drained by now. Without this its window would grow with each run, and a
+        # job that is at it already would not be known again.
+        if not replay and not Outage(site).noted(UNTIL):
+            Outage(site).note(UNTIL, which.end)
 
     def run(sites: tuple[int, ...]) -> Callable[[], RunAsked]:
         def now() -> RunAsked:
@@ -146,24 +156,18 @@ def archive_steps(
     for sites in [*trials, ()]:
         but = () if sites else tuple(trial for each in trials for trial in each)
         steps += [
-            ArchiveInvalidate(site, voice.say, voices, window, sites, once=once, but=but),
+            ArchiveInvalidate(
+                site, voice.say, voices, window, sites, once=once, but=but, begin=begin
+            ),
             ArchiveRun(site, voice.say, voices, run(sites)),
             ArchiveCompare(site, voice.say, window, sites),
         ]
     return steps
 
 
-def window_of(site: Site) -> Window:
-    """What is built anew: between the marks, or with a queue from the outage's beginning on."""
-    data = Outage(site).read()
-    if data["notes"].get(MODE) != QUEUE:
-        return archive_step.marked(site)
-    began = archive_step.parse_moment(data["began"], "the outage's record")
-    return Window(began, utc_now().timestamp())
-
-
 def any_days(window: Window) -> tuple[str, str]:
     """First and last day that the window touches in any time zone. Pure."""
-    first = dt.datetime.fromtimestamp(window.start, dt.timezone(dt.timedelta(hours=-12)))
-    last = dt.datetime.fromtimestamp(window.end, dt.timezone(dt.timedelta(hours=14)))
+    hour = dt.timedelta(hours=1)  # a visit's length, and more: archive_days.reach
+    first = dt.datetime.fromtimestamp(window.start, dt.timezone(-12 * hour)) - hour
+    last = dt.datetime.fromtimestamp(window.end, dt.timezone(14 * hour)) + hour
     return str(first.date()), str(last.date())

@@ -66,7 +66,7 @@ class Replay(Step):
             return Look([Action("attach to the replay that runs already", why, running.name)])
         self.found = self._ask(replay_there.look)
         self.asked = replace(self.asked, file=self.found["file"])
-        if self.found["complete"]:
+        if self.found["complete"] and "totals" in self.found:
             return Look(because=f"this gap file was replayed: {words.told(self.found)}")
         notes = words.notes(self.asked, self.found)
         if not self.found["wanted"]:
@@ -102,7 +102,12 @@ class Replay(Step):
 
     def verify(self) -> Evidence:
         """The account: what the database holds of it now. MatopsError where it does not close."""
-        found = self.result or self._ask(replay_there.look)
+        found = self.result = self.result or self._ask(replay_there.look)
+        if "totals" not in found:
+            raise MatopsError(
+                "the replay ended without its account", host=self.site.host.name,
+                state="What it settled is in its ledger", next="run the same command again",
+            )  # fmt: skip
         if here(self.site):  # else the job has said it
             for line in words.reasons(found):
                 self.say(line)

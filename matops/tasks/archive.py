@@ -82,7 +82,7 @@ def invalidate(
     typed = _typed(from_, to)
 
     def make(desk: Desk, site: Site) -> Sequence[Step]:
-        window = typed or archive_step.marked(site)
+        window = typed or archive_step.window_of(*desk.sites(site))
         return [ArchiveInvalidate(site, desk.say, voices(desk), lambda: window, chosen, but=left)]
 
     run_task(c, "archive.invalidate", make, dry_run=dry_run, json=json,
@@ -151,7 +151,7 @@ def compare(
     chosen, typed = archive_step.parse_sites(sites), _typed(from_, to)
     desk = Desk(c, json=json)
     site = desk.site()
-    window = typed or archive_step.marked(site)
+    window = typed or archive_step.window_of(*desk.sites(site))
     step = ArchiveCompare(site, desk.say, lambda: window, chosen)
     with desk.run(site, "archive.compare", [step], dry_run=True, take_over=False) as work:
         outcomes = run_steps([step], work)

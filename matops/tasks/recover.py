@@ -89,6 +89,8 @@ def recover(
     desk = Desk(c, json=json)
     site = desk.site(changes=not dry_run, local=local)
     record = lead(site, "recover")
+    if named := [int(flags[name]) for name in ("trial_site", "prove_with_hit") if flags[name]]:
+        site.ask("matomo.archive_days:known", sites=named)  # now, not hours later
     recovery.demand_updated(site, record)
     servers = Servers(desk.sites(site), desk.sites(site, archivers=True))
     wanted = Recover(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from matops.errors import MatopsError, UsageError
 from matops.matomo import console
-from matops.matomo.archive_days import bounds, local_days, newest, zone_of
+from matops.matomo.archive_days import bounds, local_days, newest, reach, zone_of
 from matops.runbook import archive_compare, archive_step, recovery
 from matops.runbook.archive_invalidate import calls
-from matops.runbook.archive_run import Asked, errors
+from matops.runbook.archive_run import Asked
+from matops.runbook.archive_watch import errors
 from matops.runbook.recover_account import of_replay
+from matops.runbook.recover_replay import RecoverReplay
 from matops.tasks import recover
 
 
@@ -40,6 +43,33 @@ def test_the_days_that_a_window_touches(zone: str, first: str, last: str) -> Non
 def test_a_window_that_ends_at_midnight_does_not_touch_the_new_day() -> None:
     window = at("2026-11-22T18:00:00+00:00"), at("2026-11-23T00:00:00+00:00")
     assert local_days(*window, dt.timezone.utc) == (dt.date(2026, 11, 22),) * 2
+
+
+@pytest.mark.parametrize(("length", "seconds"), [({}, 1800), ({"visit_standard_length": "60"}, 60)])
+def test_a_hit_just_after_midnight_reaches_the_day_before(length: Any, seconds: int) -> None:
+    assert reach({"Tracker": length}, 10000.0, 20000.0) == (10000 - seconds, 20000 + seconds)
+
+
+@pytest.mark.parametrize(
+    ("found", "result", "word"),
+    [
+        ({}, None, ""),
+        ({"digest": "d", "wanted": 3}, None, ""),
+        ({"digest": "d", "wanted": 0}, None, "d:0"),
+        ({"digest": "d", "wanted": 3}, {"totals": {"settled": 3}}, "d:3"),
+        ({}, {"digest": "d", "wanted": 3, "totals": {"settled": 3}}, "d:3"),
+    ],
+)
+def test_what_the_reports_were_built_for(found: Any, result: Any, word: str) -> None:
+    replay = SimpleNamespace(found=found, result=result)
+    assert RecoverReplay.settled.fget(replay) == word  # type: ignore[attr-defined]
+
+
+def test_days_in_any_zone_hold_those_that_a_visit_reaches() -> None:
+    window = archive_step.Window(at("2026-11-22T10:20:00+00:00"), at("2026-11-22T10:40:00+00:00"))
+    assert recovery.any_days(window) == ("2026-11-21", "2026-11-23")
+    late = archive_step.Window(at("2026-11-22T12:10:00+00:00"), at("2026-11-22T12:20:00+00:00"))
+    assert recovery.any_days(late)[0] == "2026-11-21"
 
 
 def test_a_day_on_which_the_clock_moves_has_25_hours() -> None:
@@ -103,6 +133,7 @@ def test_sites_with_the_same_days_go_in_one_call_and_queued_ones_in_none() -> No
         ({"report": [1, 1], "log": [2, 2], "running": False, "state": ""}, "differs"),
         ({"report": [1, 1], "log": [1, 1], "running": False, "state": "invalid"}, "differs"),
         ({"report": [1, 1], "log": [2, 2], "running": True, "state": ""}, "day not over"),
+        ({"report": [1, 1], "log": [0, 0], "running": False, "state": ""}, "no visit in the logs"),
     ],
 )
 def test_the_verdict_on_one_day(row: Any, verdict: str) -> None:

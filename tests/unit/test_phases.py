@@ -97,6 +97,7 @@ def test_rollback_asks_first_and_puts_back_everything_that_offline_switched() ->
              "outage.end"]  # fmt: skip
     places = [steps.index(f"{name}@web1") for name in order]
     assert places == sorted(places)
+    assert steps[-1] == "outage.end@web1"  # the leader's: until then it can be typed again
 
 
 def test_a_queue_that_was_switched_on_for_the_outage_is_emptied_before_it_goes_off() -> None:
