@@ -22,7 +22,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from matops.accesslog import gapfile
 from matops.accesslog.replay.client import Target
@@ -79,7 +79,9 @@ class Stub:
 
     def _answer(self, head: bytes, body: bytes) -> bytes:
         if b'"requests"' not in body:  # the reporting API, which the script asks first
-            return b"[]"
+            return (
+                b'{"1":{"idsite":1,"main_url":"http://a"},"2":{"idsite":2,"main_url":"http://b"}}'
+            )
         if _LONE.search(body):
             return b'{"status":"success","tracked":0,"invalid":0,"invalid_indices":[]}'
         found = [int(a or b) for a, b in _NUMBER.findall(body)]
@@ -141,13 +143,15 @@ def measure(way: Callable[[], None]) -> tuple[float, float]:
     return time.monotonic() - began, cpu
 
 
-def row(what: str, wanted: set[int], seen: Counter[int], wall: float, cpu: float) -> dict[str, Any]:
+def row(
+    what: str, wanted: set[int], seen: Counter[int], wall: float, cpu: Optional[float]
+) -> dict[str, Any]:
     """One line of the table."""
     lost = sum(1 for n in wanted if not seen[n])
     twice = sum(1 for n in wanted if seen[n] > 1)
     rate = round(len(wanted) / wall)
     return {"way": what, "hits": len(wanted), "seconds": round(wall, 1), "hits/s": rate,
-            "cpu s": round(cpu, 2), "lost": lost, "twice": twice}  # fmt: skip
+            "cpu s": cpu and round(cpu, 2), "lost": lost, "twice": twice}  # fmt: skip
 
 
 def on_stub(count: int) -> list[dict[str, Any]]:
@@ -174,8 +178,6 @@ def on_matomo(count: int, host: str) -> list[dict[str, Any]]:
     box, found = Sandbox(host).up(), []
     with tempfile.TemporaryDirectory() as place:
         path, raw, wanted = make(Path(place), count)
-        token = box.token
-        url = f"http://{box.address}/"
         for name in ["Matomo: matops", *(["Matomo: import_logs.py"] if SCRIPT else [])]:
             box.reset()
 
@@ -183,13 +185,12 @@ def on_matomo(count: int, host: str) -> list[dict[str, Any]]:
                 if name.endswith("matops"):
                     _task(box, path)
                 else:
-                    words = [sys.executable, SCRIPT, "--replay-tracking", f"--url={url}",
-                             "--recorders=4", f"--token-auth={token}", str(raw)]  # fmt: skip
-                    subprocess.run(words, check=False, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL, timeout=1800)  # fmt: skip
+                    _script_there(box, raw)
 
-            wall, cpu = measure(way)
-            found.append(row(name, wanted, kit.numbers(box, "bench"), wall, cpu))
+            began = time.monotonic()
+            way()
+            wall = time.monotonic() - began
+            found.append(row(name, wanted, kit.numbers(box, "bench"), wall, None))
     return found
 
 
@@ -201,6 +202,17 @@ def _task(box: Sandbox, path: Path) -> None:
     words = [fab, "--ssh-config", str(box.ssh_config), "-H", box.name, "logs.replay", "--file",
              target, "--max-load", "0"]  # fmt: skip
     subprocess.run(words, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def _script_there(box: Sandbox, raw: Path) -> None:
+    """On the host itself: its reporting API answers to trusted names alone."""
+    for name, data in (
+        ("import_logs.py", Path(SCRIPT).read_bytes()),
+        ("raw.log", raw.read_bytes()),
+    ):
+        box.exec("sh", "-c", f"cat > /root/{name}", input=data)
+    box.exec("python3", "/root/import_logs.py", "--replay-tracking", "--url=http://127.0.0.1/",
+             "--recorders=4", f"--token-auth={box.token}", "/root/raw.log", check=False)  # fmt: skip
 
 
 def main() -> None:
