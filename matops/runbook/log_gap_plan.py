@@ -57,8 +57,8 @@ def make(sites: Sequence[Site], typed: Typed) -> Plan:
     plan = Plan()
     leader = sites[0]
     marks = [_marks(site) for site in sites]
-    whole = _span(marks, typed)
-    _refuse_future(whole[1], leader)
+    whole = span_of(marks, typed)
+    refuse_future(whole[1])
     skews = _skews(sites)
     names: set[str] = set()
     label = gapstore.label_of(*whole)
@@ -114,7 +114,7 @@ def edge_of(mark: Any, where: str) -> Optional[Edge]:
         ) from None
 
 
-def _span(marks: Sequence[dict[str, Any]], typed: Typed) -> tuple[float, float]:
+def span_of(marks: Sequence[dict[str, Any]], typed: Typed) -> tuple[float, float]:
     """[start, end) that holds every server's gap: what was typed, else the marks."""
     start = parse_moment(typed.begin, "--from") if typed.begin else None
     end = parse_moment(typed.end, "--to") if typed.end else None
@@ -145,7 +145,8 @@ def _no_window(marks: Sequence[dict[str, Any]], no_start: bool) -> MatopsError:
     )
 
 
-def _refuse_future(end: float, leader: Site) -> None:
+def refuse_future(end: float) -> None:
+    """UsageError: nobody knows yet what that log will say."""
     now = time.time()
     if end > now + SKEW:
         raise UsageError(

@@ -17,10 +17,10 @@ from matops.accesslog.retained import LOST, SURVIVES, UNSURE, judge
 from matops.accesslog.rotation import Rotation
 from matops.accesslog.tally import Tally
 from matops.accesslog.verdict import Edge, Window
-from matops.errors import MatopsError
+from matops.errors import MatopsError, UsageError
 from matops.matomo.gap_decide import BY_DATABASE, BY_MARK, UNDECIDED, Decider
 from matops.matomo.recorded import Answer
-from matops.runbook.log_gap_plan import edge_of
+from matops.runbook.log_gap_plan import Typed, edge_of, refuse_future, span_of
 
 OFF, ON = Edge(100.0, 100.2), Edge(200.0, 200.2)
 
@@ -99,6 +99,21 @@ def test_marks_as_the_outage_has_them() -> None:
     assert edge_of(None, "web1") is None
     with pytest.raises(MatopsError, match="is not understood"):
         edge_of({"at": {"before": None, "after": None}}, "web1")
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "says"),
+    [
+        ("2026-01-01T00:00:00Z", "2099-01-01T00:00:00Z", "in the future"),
+        ("2026-01-01T00:00:00", "2026-01-02T00:00:00Z", "has no zone"),
+        ("2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z", "must come before"),
+        ("", "", "no mark of tracking.off"),
+    ],
+)
+def test_windows_that_cannot_be(begin: str, end: str, says: str) -> None:
+    nothing = {"edge.off": None, "edge.on": None, "mode": None}
+    with pytest.raises(UsageError, match=says):
+        refuse_future(span_of([nothing], Typed(begin, end))[1])
 
 
 def test_merging_keeps_equal_lines_of_two_servers(tmp_path: Path) -> None:
