@@ -211,8 +211,9 @@ def _script_there(box: Sandbox, raw: Path) -> None:
         ("raw.log", raw.read_bytes()),
     ):
         box.exec("sh", "-c", f"cat > /root/{name}", input=data)
-    box.exec("python3", "/root/import_logs.py", "--replay-tracking", "--url=http://127.0.0.1/",
-             "--recorders=4", f"--token-auth={box.token}", "/root/raw.log", check=False)  # fmt: skip
+    words = ["--replay-tracking", "--url=http://127.0.0.1/", "--recorders=4"]
+    token = f"--token-auth={box.token}"
+    box.exec("python3", "/root/import_logs.py", *words, token, "/root/raw.log", check=False)
 
 
 def main() -> None:
