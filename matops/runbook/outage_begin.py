@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import time
 from typing import Any, Optional
@@ -10,6 +11,7 @@ from matops.errors import MatopsError, Refused
 from matops.host import files
 from matops.host.jobs import RUNNING
 from matops.matomo.site import Site
+from matops.runbook import tracking_edge
 from matops.runbook.outage import Outage
 from matops.runbook.step import Action, Evidence, Look, Say, Step
 from matops.runbook.there import start_there
@@ -17,6 +19,8 @@ from matops.runbook.tracking_mode import QUEUE, Decision
 from matops.units import show_duration, show_epoch
 
 LEADER, DEADLINE = "leader", "deadline"
+GAP = "gap"
+"""Key of the merged gap file that ``recover`` has cut (``recover_replay``)."""
 MODE, REASON, SWITCH = "tracking_mode", "tracking_reason", "tracking_switch_on"
 WATCH = "outage.watch"
 """Label of the watcher's job, and the name of its task."""
@@ -140,7 +144,7 @@ class OutageEnd(Step):
     def __init__(self, site: Site, say: Say) -> None:
         super().__init__(site, say)
         self._outage = Outage(site)
-        self._target = ""
+        self._target, self._left = "", ""
 
     def look(self) -> Look:
         """Is there an open record?"""
@@ -151,13 +155,37 @@ class OutageEnd(Step):
 
     def act(self, action: Action) -> None:
         """Raises MatopsError while something is still to be put back."""
+        notes = self._outage.read()["notes"]
+        leads = notes.get(LEADER, {}).get("machine") == machine(self.site)
+        self._left = not_replayed(notes) if leads else ""
         self._target = self._outage.close()
 
     def verify(self) -> Evidence:
         """No record is open any more."""
         if self._outage.read()["began"]:
             raise MatopsError("the outage's record is still open", host=self.site.host.name)
-        return Evidence(f"the outage is over; its record: {self._target}", {"kept": self._target})
+        return Evidence(f"the outage is over; its record: {self._target}{self._left}",
+                        {"kept": self._target})  # fmt: skip
+
+
+def not_replayed(notes: dict[str, Any]) -> str:
+    """The gap that nobody replays: after ``rollback`` its hits are in the logs only. Pure."""
+    off, on = notes.get(tracking_edge.OFF), notes.get(tracking_edge.ON)
+    gap = notes.get(GAP) or {}
+    if not off or not on or gap.get("begun") or gap.get("hits") == 0:
+        return ""
+    start = off["at"].get("before") or off["at"].get("after")
+    end = on["at"].get("after") or on["at"].get("before")
+    if not start or not end:
+        return ""
+    span = " ".join(
+        f"--{flag} {dt.datetime.fromtimestamp(t, dt.timezone.utc).isoformat()}"
+        for flag, t in (("from", start), ("to", end))
+    )
+    return (
+        f". THE HITS OF {show_epoch(start)} TO {show_epoch(end)} ARE IN THE ACCESS LOGS ONLY: "
+        f"logs.gap {span}; then logs.replay, archive.invalidate {span}, archive.run"
+    )
 
 
 def machine(site: Site) -> str:

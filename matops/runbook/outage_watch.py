@@ -129,8 +129,14 @@ class Watch:
         code = self._run(["rollback", "--yes"])
         if code == 0:
             told.over = True
+            logs = (
+                ""
+                if data["notes"].get(MODE) == QUEUE
+                else "The hits of the outage are in the "
+                "access logs only: logs.gap and logs.replay, as that output says. "
+            )
             self._alert("rolled back", "The old release is served again, everything that was "
-                        "switched off is on. Its output is in the job's log.")  # fmt: skip
+                        f"switched off is on. {logs}Its output is in the job's log.")  # fmt: skip
         elif first:
             why = "another run holds the lock" if code == 75 else f"it ended with code {code}"
             self._alert("rollback did not end well", f"{why}. It is tried again every "
@@ -138,6 +144,8 @@ class Watch:
                         "jobs.follow the output.")  # fmt: skip
 
     def _why_no_rollback(self, data: dict[str, Any]) -> str:
+        if not data["found"]:  # recover is at it, or was: rollback would close its record
+            return "every switch is put back already; `recover` has still to come to its end"
         listed = {*self._site.settings.servers, *self._site.settings.archivers}
         others = sorted(listed - {self._site.host.name, data["notes"][LEADER]["name"]})
         if others:

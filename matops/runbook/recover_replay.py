@@ -15,15 +15,15 @@ from matops.matomo.site import Site
 from matops.runbook import log_gap_plan as plans
 from matops.runbook.log_gap import CutGap, MergeGap, Ways
 from matops.runbook.outage import Outage
+from matops.runbook.outage_begin import GAP
 from matops.runbook.replay import Replay, Voices
 from matops.runbook.replay_asked import Asked
 from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
 from matops.runbook.tracking_edge import OFF, ON
 from matops.units import utc_now
 
-GAP = "gap"
-"""Key in the outage's record: the merged gap file on the leader, ``{"path", "begun"}``. Once its
-replay has ``begun`` (when) no other is cut: the ledger of what was sent is this very file's."""
+# Noted as GAP: the merged gap file on the leader, {"path", "hits", "begun"}. Once its replay has
+# begun no other is cut: the ledger of what was sent is this very file's.
 
 
 class RecoverGap(Step):
@@ -114,7 +114,8 @@ class RecoverGap(Step):
         """The merged file; its path is written into the outage's record."""
         assert self._merge is not None
         evidence = self._merge.verify()
-        Outage(self.site).note(GAP, {"path": self.manifest["merged"]["path"]})
+        merged = self.manifest["merged"]
+        Outage(self.site).note(GAP, {"path": merged["path"], "hits": merged["hits"]})
         return evidence
 
 
@@ -146,5 +147,6 @@ class RecoverReplay(Replay):
         outage = Outage(self.site)
         if not (outage.noted(GAP) or {}).get("begun"):
             begun = utc_now().isoformat(timespec="seconds")
-            outage.note(GAP, {"path": self.asked.file, "begun": begun})
+            outage.note(GAP, {"path": self.asked.file, "hits": self.found.get("hits"),
+                              "begun": begun})  # fmt: skip
         super().act(action)

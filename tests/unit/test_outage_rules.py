@@ -12,6 +12,7 @@ from matops.matomo.migrated import MIGRATED, Verdict
 from matops.matomo.site import Site
 from matops.runbook.engine import FAILED, NOT_REACHED, PLANNED, UNKNOWN, Run
 from matops.runbook.journal import Journal
+from matops.runbook.outage_begin import not_replayed
 from matops.runbook.outage_watch import level, queue_line, queue_state
 from matops.runbook.outage_words import held_line, rows
 from matops.runbook.phase import LATER, expected_line, first_error, nothing_to_do, preview
@@ -160,3 +161,16 @@ def test_nothing_to_do() -> None:
 def test_a_job_s_settings_are_the_same_again() -> None:
     theirs = Settings(servers=("web1", "web2"), gap_keep=3600, disk_factor=1.5, sudo=False)
     assert parse(portable(theirs)) == theirs
+
+
+@pytest.mark.parametrize(
+    ("gap", "told"),
+    [(None, True), ({"hits": 7}, True), ({"hits": 0}, False), ({"hits": 7, "begun": "…"}, False)],
+)
+def test_a_gap_that_nobody_replays_is_told_when_the_record_is_closed(gap: Any, told: bool) -> None:
+    marks = {"edge.off": {"at": {"before": 1.0}}, "edge.on": {"at": {"after": 60.5}}, "gap": gap}
+    line = not_replayed(marks)
+    assert bool(line) is told
+    if told:
+        assert "--from 1970-01-01T00:00:01+00:00 --to 1970-01-01T00:01:00.500000+00:00" in line
+    assert not_replayed({**marks, "edge.on": None}) == ""
