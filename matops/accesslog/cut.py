@@ -68,7 +68,7 @@ class Cutter:
         window = rules.window
         self.coverage = Coverage(window.start, window.end)
         self._low, self._high = window.low, window.high
-        self._inner = window.inner
+        self._inner, self._off = window.inner, window.off_span
         self._server = rules.server.encode()
         self._path = re.compile(rules.tracker[0]).fullmatch
         self._search = re.compile(rules.tracker[1]).search
@@ -211,6 +211,8 @@ class Cutter:
             return
         reason = verdict.not_a_hit(method, query, status, self.rules.window.statuses)
         if reason:
+            if reason is verdict.BODY and not self._off[0] <= key < self._off[1]:
+                reason = verdict.BODY_RECORDED if status[:1] == b"2" else reason
             tally.reasons[reason] += 1
             return
         inner = self._inner[0] <= key < self._inner[1]

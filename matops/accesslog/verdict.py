@@ -23,6 +23,7 @@ KEEP, RECORDED, ASK = "replay", "recorded", "ask"
 REDIRECTED = "redirected: the request that followed counts (3xx)"
 DENIED = "refused by the web server ({})"
 BODY = "POST body, held by no log"
+BODY_RECORDED = "POST body, held by no log; answered 2xx while tracking was on"
 EMPTY = "no tracking parameters"
 NO_SITE = "no idsite"
 PREFLIGHT = "no tracking request ({})"
@@ -85,6 +86,13 @@ class Window:
     def high(self) -> bytes:
         """Stamp after the last one looked at."""
         return shown(math.ceil(self.on.after + self.margin) if self.on else self.end)
+
+    @property
+    def off_span(self) -> tuple[bytes, bytes]:
+        """[from, to) of stamps that requests have which came while tracking was off, or may have
+        been in flight then. Where there is no mark: as far as is looked."""
+        first = shown(math.floor(self.off.before) - 1) if self.off else self.low
+        return first, shown(math.ceil(self.on.after) + 1) if self.on else self.high
 
     @property
     def inner(self) -> tuple[bytes, bytes]:

@@ -54,7 +54,7 @@ def only_bodies(book: Book, opened: Ran) -> None:
     requests = {answer.numbers for answer in lost}
     told = re.search(r"(\d+) LOST FOR GOOD: POST body", opened.out)
     assert told and int(told[1]) >= len(requests), opened.out
-    assert int(told[1]) - len(requests) <= 3  # bodies in flight at the edges, which were recorded
+    assert int(told[1]) - len(requests) <= 20  # about the edges: a log knows seconds only
 
 
 def reports_agree(fab: Fab) -> None:
