@@ -6,7 +6,6 @@ pace at which hits come in, and when the room runs out.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -51,6 +50,12 @@ def status(docroot: str) -> dict[str, Any]:
     if found["aborts"] and setup.workers > 1:
         found["space"]["warnings"].append(_MEETING)
     return found
+
+
+def settings(docroot: str) -> dict[str, Any]:
+    """``setup`` and ``why_none`` of ``status`` alone: also while the backend is down."""
+    setup = look_at_setup(docroot)
+    return {"setup": setup.data(), "why_none": why_none(setup.data())}
 
 
 def _read(setup: Setup, store: Store) -> dict[str, Any]:
@@ -140,17 +145,15 @@ def depth(docroot: str) -> dict[str, Any]:
             "enabled": setup.enabled,
             "in_request": setup.in_request,
             "oldest": max(ages, default=0.0),
-            "heads": _named({n: _digest(head[0].text) for n, head in heads.items() if head}),
+            "heads": _named(
+                {n: queue_contents.digest(head[0].text) for n, head in heads.items() if head}
+            ),
         }
 
 
 def _named(by_number: Mapping[int, Any]) -> dict[str, Any]:
     """As JSON has it: the same here and through the agent."""
     return {str(number): value for number, value in sorted(by_number.items())}
-
-
-def _digest(value: str) -> str:
-    return hashlib.sha256(value.encode()).hexdigest()[:16]
 
 
 def first_of(docroot: str, number: int) -> str:

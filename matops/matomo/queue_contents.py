@@ -6,6 +6,7 @@ of it but counts, times and page addresses without their query leaves these func
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -79,6 +80,11 @@ def describe(value: Waiting) -> str:
     site, page = first.get("idsite", "?"), str(first.get("url", "?")).split("?")[0]
     count = len(requests) if isinstance(requests, list) else 1
     return f"{count} request(s), idsite {site}, {page[:120]}"
+
+
+def digest(value: str) -> str:
+    """A set's name: changes when another one is the oldest."""
+    return hashlib.sha256(value.encode()).hexdigest()[:16]
 
 
 def holds(values: Iterable[Waiting], mark: str) -> int:

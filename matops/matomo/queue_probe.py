@@ -5,8 +5,10 @@ and throws it away when it is processed (VisitExcluded), without a visit, an act
 failure: measured, with the counts of those tables. An OPTIONS request would not do: it is
 answered before the queue is asked.
 
-A tracker that works on the queue by itself does so once a whole batch waits, right after it has
-answered. So probes are sent until a batch waits, and then they must all stay.
+A tracker that works on the queue by itself does so once a whole batch waits in some list, right
+after it has answered. So probes are sent until a batch waits (on a busy site the visitors' own hits
+do that), one more behind it, and then nothing may leave. Lists are watched at their heads, not by
+their lengths: what is processed leaves there, and thousands of hits a second hide it elsewhere.
 """
 
 from __future__ import annotations
@@ -23,14 +25,16 @@ from matops.errors import MatopsError
 from matops.matomo import queue_contents
 from matops.matomo.config_file import path_of
 from matops.matomo.database import Database
+from matops.matomo.queue_setup import Setup, need_active
 from matops.matomo.queue_setup import look as look_at_setup
-from matops.matomo.queue_setup import need_active
 from matops.matomo.queue_store import Store, opened
 
-MOST = 60
-"""Probes at most: where a batch is larger and fewer wait, that nothing processes is not proven."""
+MOST = 1000
+"""Probes at most, and for so long: where a batch is larger, and fewer wait, that nothing processes
+the queue is not proven."""
+FILL = 20.0
 _STAY, _LOOK, _ANSWER = 1.5, 0.1, 10.0  # seconds
-_BACK = 300  # places from the end where a probe is looked for
+_BACK = 1000  # places from the end where a probe is looked for right after its answer
 
 
 class NoTracker(MatopsError):
@@ -41,9 +45,8 @@ def prove(docroot: str, url: str = "", fill: bool = True) -> dict[str, Any]:
     """Sends probes through this machine's own web server.
 
     ``{"queued": they came into the queue, "stayed": True, False, or None = not provable,
-    "sent", "status": HTTP codes, "where": the address, "sets", "gone": sets that went meanwhile,
-    "locks"}``. ``fill``: until a batch waits; else one probe. MatopsError: no queue, its
-    backend is not reached; NoTracker.
+    "sent", "status": HTTP codes, "where": the address, "sets", "locks"}``. ``fill``: until a batch
+    waits; else one probe. MatopsError: no queue, its backend is not reached; NoTracker.
     """
     setup = look_at_setup(docroot)
     need_active(setup)
@@ -51,20 +54,54 @@ def prove(docroot: str, url: str = "", fill: bool = True) -> dict[str, Any]:
     where = _address(url, docroot)
     mark = f"matops-{secrets.token_hex(6)}"
     with opened(setup, docroot) as store:
-        wanted = max(setup.batch - store.lengths().get(0, 0) + 1, 1) if fill else 1
-        codes = [_send(where, site, f"{mark}-{n}") for n in range(min(wanted, MOST))]
-        arrived = _arrived(store, mark, len(codes))
-        if arrived < len(codes):
+        seen = _Watch(store)
+        codes = [_send(where, site, f"{mark}-0")]
+        if not _arrived(store, f"{mark}-0"):
             # Gone at once is processed at once; never there at all is lost, or not queued.
-            return _answer(store, where, codes, queued=arrived > 0 or _gone_by_work(store),
-                           stayed=False)  # fmt: skip
-        stayed = _stays(store)
-        sure = fill and store.lengths().get(0, 0) >= setup.batch
-        return _answer(store, where, codes, queued=True, stayed=stayed and (sure or None))
+            return _answer(store, where, codes, queued=seen.work(), stayed=False)
+        if not fill:
+            return _answer(store, where, codes, queued=True, stayed=None)
+        until = time.monotonic() + FILL
+        while not (bait := _bait(store, setup)) and not seen.work() and len(codes) < MOST:
+            if time.monotonic() > until:
+                break
+            codes.append(_send(where, site, f"{mark}-{len(codes)}"))
+        codes.append(_send(where, site, f"{mark}-{len(codes)}"))  # behind a whole batch
+        stayed = seen.stays()
+        return _answer(store, where, codes, queued=True, stayed=stayed and (bait or None))
 
 
-def _gone_by_work(store: Store) -> bool:
-    return bool(store.locks())
+class _Watch:
+    """Did anybody work on any list since this began? By their heads, and by locks."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._heads: dict[int, str] = {}
+        self.work()
+
+    def work(self) -> bool:
+        """True where a head has gone, or a list is locked now."""
+        if self._store.locks():
+            return True
+        now = {n: self._store.head(n, 1) for n in {*self._heads, *self._store.lengths()}}
+        heads = {n: values[0].text for n, values in now.items() if values}
+        gone = any(heads.get(n) != head for n, head in self._heads.items())
+        self._heads = {**heads, **self._heads}
+        return gone
+
+    def stays(self) -> bool:
+        """Nothing leaves for a while in which a tracker would work."""
+        until = time.monotonic() + _STAY
+        while not self.work():
+            if time.monotonic() > until:
+                return True
+            time.sleep(_LOOK)
+        return False
+
+
+def _bait(store: Store, setup: Setup) -> bool:
+    """A whole batch waits in a list that workers look at."""
+    return any(n < setup.workers and length >= setup.batch for n, length in store.lengths().items())
 
 
 def _answer(store: Store, where: list[str], codes: list[int], **found: Any) -> dict[str, Any]:
@@ -78,24 +115,12 @@ def _answer(store: Store, where: list[str], codes: list[int], **found: Any) -> d
     }
 
 
-def _arrived(store: Store, mark: str, sent: int) -> int:
-    until, most = time.monotonic() + _STAY, 0
-    while most < sent and time.monotonic() < until:
-        # All of one visitor: they are in the first list (its number is that of the id's start).
-        most = max(most, queue_contents.holds(store.tail(0, sent + _BACK), mark))
-        if most < sent:
-            time.sleep(_LOOK)
-    return most
-
-
-def _stays(store: Store) -> bool:
-    """No list gets shorter, and no lock is taken, for a while in which a tracker would work."""
-    before, until = store.lengths(), time.monotonic() + _STAY
-    while time.monotonic() < until:
-        now = store.lengths()
-        if store.locks() or any(now.get(n, 0) < length for n, length in before.items()):
+def _arrived(store: Store, mark: str) -> bool:
+    until = time.monotonic() + _STAY
+    # All of one visitor: they are in the first list (its number is that of the id's start).
+    while not queue_contents.holds(store.tail(0, _BACK), mark):
+        if time.monotonic() > until:
             return False
-        before = now
         time.sleep(_LOOK)
     return True
 

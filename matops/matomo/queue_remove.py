@@ -18,29 +18,30 @@ from typing import Any
 from matops.errors import Locked, MatopsError
 from matops.matomo import queue_contents
 from matops.matomo.database import Database
-from matops.matomo.queue_setup import Setup, need_active
 from matops.matomo.queue_setup import look as look_at_setup
-from matops.matomo.queue_store import LOCK, MysqlStore, RedisStore, list_name, opened
+from matops.matomo.queue_setup import need_active
+from matops.matomo.queue_store import LOCK, MysqlStore, RedisStore, Waiting, list_name, opened
 
 _TTL = 60  # seconds that our lock lives, should we be killed
 
 
-def remove_first(docroot: str, number: int, folder: str) -> dict[str, Any]:
+def remove_first(docroot: str, number: int, folder: str, expected: str = "") -> dict[str, Any]:
     """``{"file", "what": the set without its secrets}``; ``{"file": ""}`` where none waits.
 
     The file is written and synced first: killed in between, the set is in both, and is taken out
-    by the next run. Locked: a worker is at that list.
+    by the next run. ``expected``: its digest (``queue.depth``); MatopsError where another one is
+    first now. Locked: a worker is at that list.
     """
     setup = look_at_setup(docroot)
     need_active(setup)
     with opened(setup, docroot) as store:
         if isinstance(store, RedisStore):
-            return _redis(store, number, folder)
+            return _redis(store, number, folder, expected)
         assert isinstance(store, MysqlStore)
-        return _mysql(setup, docroot, store, number, folder)
+        return _mysql(docroot, store, number, folder, expected)
 
 
-def _redis(store: RedisStore, number: int, folder: str) -> dict[str, Any]:
+def _redis(store: RedisStore, number: int, folder: str, expected: str) -> dict[str, Any]:
     owner, key = secrets.token_hex(6), f"{LOCK}{number}"
     if store.redis.ask("SET", key, owner, "NX", "EX", str(_TTL)) is None:
         raise _locked(number)
@@ -48,6 +49,7 @@ def _redis(store: RedisStore, number: int, folder: str) -> dict[str, Any]:
         found = store.head(number, 1)
         if not found:
             return {"file": "", "what": ""}
+        _refuse_another(found[0], expected)
         raw = store.redis.ask("LINDEX", list_name(number), "0")
         path = _write(folder, number, str(raw).encode(errors="surrogateescape"), found[0].text)
         if store.redis.ask("GET", key) != owner:
@@ -60,7 +62,7 @@ def _redis(store: RedisStore, number: int, folder: str) -> dict[str, Any]:
 
 
 def _mysql(
-    setup: Setup, docroot: str, store: MysqlStore, number: int, folder: str
+    docroot: str, store: MysqlStore, number: int, folder: str, expected: str
 ) -> dict[str, Any]:
     owner, key = f"matops-{secrets.token_hex(4)}", f"{LOCK}{number}"
     with Database(docroot, timeout=60) as db:
@@ -72,12 +74,22 @@ def _mysql(
             table, found = store.table(number), store.head(number, 1)
             if table is None or not found:
                 return {"file": "", "what": ""}
+            _refuse_another(found[0], expected)
             rows = db.session.rows("queue_first", list=table)
             path = _write(folder, number, rows[0]["value"], found[0].text)
             db.session.execute("queue_remove", (rows[0]["id"],), list=table)
             return {"file": path, "what": queue_contents.describe(found[0])}
         finally:
             db.session.execute("queue_lock_give", (key, owner), locks=locks)
+
+
+def _refuse_another(first: Waiting, expected: str) -> None:
+    if expected and queue_contents.digest(first.text) != expected:
+        raise MatopsError(
+            f"another request set is the oldest now: {queue_contents.describe(first)}",
+            state="Nothing was changed",
+            next="a worker got past the one before; queue.drain",
+        )
 
 
 def _locked(number: int) -> Locked:

@@ -38,7 +38,10 @@ def in_force(config: ini.Sections, rows: dict[str, str]) -> dict[str, str]:
     section = {
         key: ini.text_of(config, "QueuedTracking", key) for key in config.get("QueuedTracking", {})
     }
-    return {key: section.get(key, rows.get(key, default)) for key, default in DEFAULTS.items()}
+    found = {key: section.get(key, rows.get(key, default)) for key, default in DEFAULTS.items()}
+    if found["useWhatRedisBackendType"] == SENTINEL and "redisPort" not in {*section, *rows}:
+        found["redisPort"] = "26379"  # the plugin's default is another one then
+    return found
 
 
 def keys(workers: str) -> list[str]:
@@ -94,10 +97,12 @@ def redis_facts(settings: dict[str, str]) -> dict[str, Any]:
                 "machine_memory": _number(info.get("total_system_memory", ""), 0),
                 "aof": info.get("aof_enabled") == "1",
                 "last_save_ok": info.get("rdb_last_bgsave_status", "ok") == "ok",
+                "last_append_ok": info.get("aof_last_write_status", "ok") == "ok",
                 "evicted": _number(info.get("evicted_keys", ""), 0),
                 "role": info.get("role", ""),
             }
             facts["save"] = _config(redis, "save")
+            facts["stops_unsaved"] = _config(redis, "stop-writes-on-bgsave-error") != "no"
             facts["policy"] = facts["policy"] or _config(redis, "maxmemory-policy")
             facts["waiting"] = _waiting(redis, settings)
             return facts

@@ -63,6 +63,10 @@ def of_redis(facts: dict[str, Any], available: int, lives: dict[int, int]) -> Sp
         # A save forks: in the worst case every page that changes meanwhile is held twice.
         spare = max(available - KEEP_FREE, 0) // (2 if facts["save"] or facts["aof"] else 1)
         bounds.append((spare, f"{show_size(available)} of this machine's memory are free"))
+    elif not local and not limit and (whole := int(facts.get("machine_memory") or 0)):
+        # Another machine: at best what it has and Redis does not use; others may use it, too.
+        spare = max(whole - used - KEEP_FREE, 0) // (2 if facts["save"] or facts["aof"] else 1)
+        bounds.append((spare, f"no maxmemory; its machine has {show_size(whole)} altogether"))
     free, how = min(bounds) if bounds else (None, "no maxmemory; its machine is not seen from here")
     return Space(
         None if free is None else max(free, 0), how, _wrong(facts, lives), _warnings(facts)
@@ -78,7 +82,20 @@ def _wrong(facts: dict[str, Any], lives: dict[int, int]) -> str:
         return f"the list {queue_settings.KEY} has a time to live: {min(lives.values())} s"
     if facts["role"] not in ("", "master"):
         return f"Redis at {facts['where']} is a {facts['role']}: it takes no writes"
+    if not facts["last_append_ok"]:
+        return "Redis could not write its append-only file, and refuses writes (disk full?)"
+    if not facts["last_save_ok"] and facts["save"] and facts["stops_unsaved"]:
+        return ("Redis' last save failed, and it refuses writes (stop-writes-on-bgsave-error): "
+                "disk full, or no memory to fork")  # fmt: skip
     return ""
+
+
+def cure_of(wrong: str) -> str:
+    """What to do about ``Space.wrong``. Pure."""
+    logs = "or let the access logs carry the outage"
+    if "maxmemory-policy" in wrong:
+        return f"redis-cli CONFIG SET maxmemory-policy noeviction, and in redis.conf; {logs}"
+    return f"repair that (Redis' own log tells more); {logs}"
 
 
 def _warnings(facts: dict[str, Any]) -> list[str]:
@@ -100,5 +117,5 @@ def _warnings(facts: dict[str, Any]) -> list[str]:
         found.append(f"Redis saves at points only ({facts['save']}): a crash of Redis loses what "
                      f"came since the last one; {cure}")  # fmt: skip
     if not facts["last_save_ok"]:
-        found.append("Redis' last save failed: it may refuse writes; look at its log")
+        found.append("Redis' last save failed: look at its log")
     return found

@@ -20,8 +20,9 @@ from matops.matomo.redis import RedisRefused
 from matops.mysql.session import DatabaseError, Row
 
 LOCK = "QueuedTrackingLock"
-MOST_COUNTED = 100_000
-"""Rows of a table that are counted; of more the numbers' span is told, which is the upper end."""
+MOST_COUNTED = 10_000
+"""Rows of a table that are counted; of more the numbers' span is told, which is the upper end.
+(A row lies with its value, a page holds some ten: a drain counts every second, in every list.)"""
 _NO_TABLE = 1146
 
 
@@ -140,6 +141,7 @@ class MysqlStore:
         self._exact = True
         self.where = f"tables of database {db.address.schema}"
         self._start = db.table(f"queuedtracking_list_{queue_settings.KEY}")
+        self._known: dict[int, str] = {}
 
     def lengths(self) -> dict[int, int]:
         self._exact = True
@@ -156,8 +158,9 @@ class MysqlStore:
         if edges["low"] is None:
             return 0
         span = int(edges["high"]) - int(edges["low"]) + 1
-        if span <= MOST_COUNTED or self._counted(table) < MOST_COUNTED:
-            return self._counted(table)
+        counted = self._counted(table)
+        if span <= MOST_COUNTED or counted < MOST_COUNTED:
+            return counted
         # Numbers have gaps (Galera's steps, failed inserts): of very many only the upper end.
         self._exact = False
         return span
@@ -206,17 +209,18 @@ class MysqlStore:
 
     def table(self, number: int) -> Optional[str]:
         """The table of that list; None where it was never made."""
-        return self.tables().get(number)
+        return self._known.get(number) or self.tables().get(number)
 
     def tables(self) -> dict[int, str]:
-        """The tables by list number."""
-        found = {}
+        """The tables by list number; asked anew: the plugin makes them on first use."""
+        found: dict[int, str] = {}
         for row in self._rows():
             rest = str(row["name"])[len(self._start) :]
             if not rest:
                 found[0] = str(row["name"])
             elif rest[1:].isdecimal() and rest[0] == "_":
                 found[int(rest[1:])] = str(row["name"])
+        self._known = found
         return found
 
     def _rows(self) -> list[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from types import TracebackType
 from typing import Optional, Union
 
@@ -30,20 +31,17 @@ class Redis:
         database: int = 0,
         timeout: float = 3.0,
     ) -> None:
-        """Connects (``host`` starting with / is a unix socket), authenticates, selects.
+        """Connects, authenticates, selects. ``host`` as phpredis takes it: a name, /path or
+        unix:///path (a socket), tcp://name, tls://name or ssl://name (certificate verified).
 
         ``timeout``: seconds for the connection and for each answer.
         Raises MatopsError (not reachable), PrivilegeMissing (wrong or missing password).
         """
-        self.shown = host if host.startswith("/") else f"{host}:{port}"
+        scheme, name = _parts(host)
+        self.shown = name if scheme == "unix" else f"{name}:{port}"
         try:
-            if host.startswith("/"):
-                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                self._socket.settimeout(timeout)
-                self._socket.connect(host)
-            else:
-                self._socket = socket.create_connection((host, port), timeout)
-        except OSError as error:
+            self._socket = _connected(scheme, name, port, timeout)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise self._unreachable(error) from None
         self._file = self._socket.makefile("rb")
         try:
@@ -140,3 +138,26 @@ class Redis:
                 what, next="correct redisPassword in QueuedTracking's system settings"
             )
         return RedisRefused(what)
+
+
+def _parts(host: str) -> tuple[str, str]:
+    """(scheme, name or path) of a redisHost. Pure."""
+    scheme, mark, rest = host.partition("://")
+    if not mark:
+        return ("unix" if host.startswith("/") else "tcp"), host
+    return {"ssl": "tls"}.get(scheme.lower(), scheme.lower()), rest
+
+
+def _connected(scheme: str, name: str, port: int, timeout: float) -> socket.socket:
+    if scheme == "unix":
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        link.settimeout(timeout)
+        link.connect(name)
+        return link
+    if scheme not in ("tcp", "tls"):
+        raise ValueError(f"redisHost begins with {scheme}://, which is not known here")
+    link = socket.create_connection((name, port), timeout)
+    if scheme == "tcp":
+        return link
+    # PHP's streams verify the certificate and its name, too.
+    return ssl.create_default_context().wrap_socket(link, server_hostname=name)

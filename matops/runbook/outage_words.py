@@ -12,6 +12,7 @@ NAMES = {
     "schedules": "the archiver's schedules are held",
     "workers": "the queue's workers are held",
     "queue": "the queue's settings are changed",
+    "queue.enabled": "the queue was switched on or off",
     "tracking": "tracking is off",
     "install": "the new release's files are in place, or were being put there",
 }

@@ -18,13 +18,18 @@ from typing import Any, Optional
 from matops.errors import MatopsError, Refused
 from matops.matomo import console, queue
 from matops.matomo.site import Site
-from matops.runbook.queue_drain_words import Progress, complaint, met_another
+from matops.runbook.queue_drain_words import Progress, complaint, met_another, no_headway
 from matops.runbook.step import Say
 from matops.units import show_duration
 
 FRESH = 5.0
 """Seconds: while hits go on being queued, what came in so lately is not old work."""
 PASS = 4 * 3600.0  # seconds that one pass may take: 500 batches
+LATE = 60.0
+"""The same, once it has not got shorter for so long: hits come as fast as they are recorded, and
+clocks of servers differ."""
+AWAY = 180.0
+"""Seconds that a backend may not answer in mid-drain: Redis is restarted, and loads its file."""
 _LOOK, _TELL_SOON, _TELL = 1.0, 5.0, 30.0
 _TRIES = 3  # passes that leave the oldest set of a list where it was
 _NO_HEADWAY = 900.0  # seconds without less waiting
@@ -86,10 +91,25 @@ class Drain:
 
     def look(self) -> dict[str, Any]:
         """The depth now. Refused where nothing would be processed."""
-        found = depth(self._site)
+        found = self._patiently()
         refuse_unless_recording(found, self._site.host.name)
         self.progress.add(found["sets"])
         return found
+
+    def _patiently(self) -> dict[str, Any]:
+        """The depth; a backend that goes away once we have begun is waited for, which is said."""
+        until = time.monotonic() + (AWAY if self.progress.seen else 0.0)
+        told = False
+        while True:
+            try:
+                return depth(self._site)
+            except MatopsError as error:
+                if time.monotonic() >= until:
+                    raise
+                if not told:
+                    self._say(f"  waiting for the queue, up to {show_duration(AWAY)}: {error.what}")
+                told = True
+            time.sleep(_LOOK)
 
     def _done(self, found: dict[str, Any]) -> str:
         left = sum(n for number, n in found["lists"].items() if int(number) < found["workers"])
@@ -99,8 +119,10 @@ class Drain:
         if self._zero and (found["enabled"] or self._zero > 1):
             # Off, a request in flight may still bring one: so it is looked at twice.
             return "the queue is empty"
-        if found["enabled"] and left and not self._below and found["oldest"] < FRESH:
-            return f"nothing older than {FRESH:.0f} s waits; {left} request sets came in since"
+        still = time.monotonic() - self._best[1] > LATE
+        fresh = LATE if still else FRESH
+        if found["enabled"] and left and not self._below and found["oldest"] < fresh:
+            return f"nothing older than {fresh:.0f} s waits; {left} request sets came in since"
         return ""
 
     def _tell(self, found: dict[str, Any]) -> None:
@@ -117,12 +139,13 @@ class Drain:
         if found["sets"] < best or not best:
             self._best = (found["sets"], now)
         elif now - since > _NO_HEADWAY:
+            why, cure = no_headway(found, bool(self._running))
             raise MatopsError(
-                f"the queue gets no shorter ({found['sets']} request sets for "
-                f"{show_duration(now - since)}): hits come in faster than they are recorded",
+                f"the queue gets no shorter ({found['sets']} request sets, not fewer for "
+                f"{show_duration(now - since)}): {why}",
                 host=self._site.host.name,
                 state="What was processed stays recorded; the rest waits",
-                next="more workers (--workers, numQueueWorkers), or look at the database's load",
+                next=cure,
             )
 
     def _start(self, pool: concurrent.futures.Executor, found: dict[str, Any]) -> None:

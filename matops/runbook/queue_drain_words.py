@@ -42,9 +42,12 @@ class Progress:
         lists = sum(1 for length in found["lists"].values() if length)
         locked = len(found["locks"])
         text = f"{found['sets']} request sets wait in {lists} lists, {locked} workers at work"
+        reach = sum(n for name, n in found["lists"].items() if int(name) < found["workers"])
         if self.rate > 0:
-            left = show_duration((found["sets"] - below) / self.rate)
-            text += f", {self.rate:.0f} sets/s less, about {left} left"
+            left = show_duration(max(reach - below, 0) / self.rate)
+            text += f", {self.rate:.3g} sets/s less, about {left} left"
+        elif self.seen[-1][0] - self.seen[0][0] > 30:
+            text += f", {-self.rate:.3g} sets/s more: hits come in as fast as they are recorded"
         return text
 
 
@@ -59,6 +62,20 @@ def complaint(output: str) -> str:
             break
         lines += [line.strip()] if line.strip() else []
     return f"{' '.join(lines)[:300]} ({found[1]} line {found[2]})"
+
+
+def no_headway(found: dict[str, Any], working: bool) -> tuple[str, str]:
+    """Why the queue gets no shorter, and what to do. ``working``: workers of ours run. Pure."""
+    if found["locks"] and not working:
+        name, left = next(iter(found["locks"].items()))
+        return (
+            f"list {name} is locked for another {show_duration(left)}, and no worker of ours runs",
+            "see who works on it (queue.status on each server); a dead worker's lock runs out",
+        )
+    return (
+        "hits come in faster than they are recorded",
+        "more workers (--workers, numQueueWorkers), or look at the database's load",
+    )
 
 
 def met_another(why: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 from matops.errors import MatopsError, Refused
-from matops.matomo import config_edit, schedules
+from matops.matomo import config_edit, queue, queue_space, schedules
 from matops.matomo.queue_probe import NoTracker
 from matops.matomo.queue_setup import PLUGIN
 from matops.matomo.site import Site
@@ -108,10 +108,10 @@ class HoldQueue(Step):
             raise Refused(
                 f"the queue would not keep the hits: {wrong}", host=self.site.host.name,
                 state="Nothing was changed",
-                next="redis-cli CONFIG SET maxmemory-policy noeviction, and in redis.conf; or let "
-                "the access logs carry the outage",
+                next=queue_space.cure_of(wrong),
             )  # fmt: skip
-        if short and not self._anyway:
+        if short and not self._anyway and not self._outage.noted(HELD):
+            # (Held already, what piled up since must not stop a run that goes on.)
             raise Refused(
                 short, host=self.site.host.name, state="Nothing was changed",
                 next="make room, or a shorter --window, or --anyway and drain in between "
@@ -215,7 +215,7 @@ class HoldQueue(Step):
         if left:
             raise MatopsError(f"the queue is still processed here: {left[0]}",
                               host=self.site.host.name, next="run this again")  # fmt: skip
-        facts = {"sets": found["sets"], "full_in": found.get("need", {}).get("full_in")}
+        facts = {"sets": found["sets"], "full_in": queue.full_in(found)}
         if self.site is not self._sites[-1]:
             return Evidence(f"nothing processes the queue here; {depth_line(found)}", facts)
         self._wait_for_locks()

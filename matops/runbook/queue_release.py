@@ -111,7 +111,7 @@ class ReleaseQueue(Step):
             self.say(f"  queue.hold ended a worker that no schedule starts; start it again {line}")
         if notes.get(ENDED):
             self._outage.note(ENDED, [])
-        setup = self.site.ask("matomo.queue:status")["setup"]
+        setup = self.site.ask("matomo.queue:settings")["setup"]
         how = "process it" if setup.get("in_request") else "do not process it, as before"
         return Evidence(f"the queue is released: tracking requests {how}; workers are as found")
 

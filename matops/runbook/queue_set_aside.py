@@ -42,7 +42,8 @@ class SetAside(Step):
                 state="Nothing was changed", next="add --yes, or type aside when asked",
             )  # fmt: skip
         answer = on_host(self.site, "matomo.queue_remove:remove_first", number=self._number,
-                         folder=f"{self.site.state_dir}/queue-set-aside")  # fmt: skip
+                         folder=f"{self.site.state_dir}/queue-set-aside",
+                         expected=self._head)  # fmt: skip
         self._file, self._what = answer["file"], answer["what"]
 
     def verify(self) -> Evidence:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from matops.errors import MatopsError, Refused
-from matops.matomo import config_edit, console, ini
+from matops.matomo import config_edit, console, ini, queue_space
 from matops.matomo.queue_setup import PLUGIN, advice
 from matops.matomo.site import Site
 from matops.runbook.outage import Outage
@@ -33,39 +33,55 @@ class SwitchQueue(Step):
         self.name = {True: "queue.enable", False: "queue.disable", None: "queue.put-back"}[on]
         self._on, self._activate = on, activate
         self._outage = Outage(site)
-        self._left = ""
 
     # --- look --------------------------------------------------------------------------------
 
     def look(self) -> Look:
         """Is it so already? Refused where the backend would lose hits, or the plugin is not
         active and nobody asked to activate it."""
-        found = self.site.ask("matomo.queue:status", timeout=600)
-        setup = found["setup"]
         if self._on is None:
             return self._look_back()
-        if not self._on and not setup["enabled"]:
-            return Look(because="hits do not go through the queue")
-        if self._on and not setup["installed"]:
+        setup = self._settings()
+        if not self._on:
+            return self._look_off(setup)
+        if not setup["installed"]:
             raise Refused(f"{PLUGIN} is not installed", host=self.site.host.name,
                           state="Nothing was changed", next=advice(setup))  # fmt: skip
+        found = self.site.ask("matomo.queue:status", timeout=600)
         if setup["enabled"]:
-            if self._on:
-                return Look(because=f"hits go through the queue: {depth_line(found)}")
-            return Look([self._switch_action(setup)], notes=[f"{depth_line(found)}: drain it"])
+            return Look(because=f"hits go through the queue: {depth_line(found)}")
         actions = []
         notes: list[str] = []
         if not setup["active"]:
             actions.append(self._activation(notes))
         else:
             notes += [depth_line(found), *found["space"]["warnings"]]
-            if found["space"]["wrong"]:
-                raise Refused(f"the queue would not keep the hits: {found['space']['wrong']}",
-                              host=self.site.host.name, state="Nothing was changed",
-                              next="repair that first")  # fmt: skip
+            self._refuse_unfit(found, "Nothing was changed")
         if trouble := config_edit.trouble(self.site):
             raise Refused(trouble, host=self.site.host.name, state="Nothing was changed")
         return Look([*actions, self._switch_action(setup)], notes=notes)
+
+    def _settings(self) -> dict[str, Any]:
+        setup: dict[str, Any] = self.site.ask("matomo.queue:settings")["setup"]
+        return setup
+
+    def _look_off(self, setup: dict[str, Any]) -> Look:
+        """Also while the backend is down: then every hit is answered 500, and this is the cure."""
+        if not setup["enabled"]:
+            return Look(because="hits do not go through the queue")
+        if trouble := config_edit.trouble(self.site):
+            raise Refused(trouble, host=self.site.host.name, state="Nothing was changed")
+        try:
+            note = f"{depth_line(self.site.ask('matomo.queue:status', timeout=600))}: drain it"
+        except MatopsError as error:
+            note = f"what waits stays there, and is not seen now: {error.what}"
+        return Look([self._switch_action(setup)], notes=[note])
+
+    def _refuse_unfit(self, found: dict[str, Any], state: str) -> None:
+        if found["space"]["wrong"]:
+            raise Refused(f"the queue would not keep the hits: {found['space']['wrong']}",
+                          host=self.site.host.name, state=state,
+                          next=queue_space.cure_of(found["space"]["wrong"]))  # fmt: skip
 
     def _switch_action(self, setup: dict[str, Any]) -> Action:
         origin = setup["origins"].get(ENABLED, "the default")
@@ -110,17 +126,25 @@ class SwitchQueue(Step):
         key = [PLUGIN, ENABLED]
         now = on_host(self.site, "matomo.config_edit:look", keys=[key])[".".join(key)]
         if action.payload == SWITCH:
+            if self._on:  # activated only just now, its backend was not looked at before
+                found = self.site.ask("matomo.queue:status", timeout=600)
+                self._refuse_unfit(found, f"{PLUGIN} is active; the queue was not switched on")
             self._outage.remember(FOUND, {ENABLED: now})
             config_edit.edit(self.site, [[*key, str(int(bool(self._on)))]])
             return
+        self._put_back()
+
+    def _put_back(self) -> None:
         before = self._outage.found(FOUND)[ENABLED]
-        config_edit.edit(self.site, [[*key, {"raw": before["raw"]} if before else None]])
+        raw = {"raw": before["raw"]} if before else None
+        config_edit.edit(self.site, [[PLUGIN, ENABLED, raw]])
 
     # --- verify ------------------------------------------------------------------------------
 
     def verify(self) -> Evidence:
-        """Reads the setting back, and asks the tracker: a probe is queued, or it is not."""
-        setup = self.site.ask("matomo.queue:status", timeout=600)["setup"]
+        """Reads the setting back, and asks the tracker: a probe is queued, or it is not. Switched
+        on, and not queued: taken back at once."""
+        setup = self._settings()
         on = self._on
         if on is None:
             self._outage.forget(FOUND)
@@ -132,18 +156,43 @@ class SwitchQueue(Step):
             )  # fmt: skip
         if not setup["active"] or not setup["recording"]:
             return Evidence("hits do not go through the queue")
-        probe = self.site.ask("matomo.queue_probe:prove", url=self.site.settings.url, fill=False)
+        try:
+            probe = self._probe()
+        except MatopsError as error:
+            if on:
+                self._take_back(error.what)
+                raise
+            return Evidence(f"hits go past the queue, by its setting; not proven: {error.what}")
         if on and not probe["queued"]:
-            raise MatopsError(
-                f"a probe was answered {probe['status']} by {probe['where']} and is not queued",
-                host=self.site.host.name, state="Hits may be lost now",
-                next="queue.disable, then look at the tracker's error log",
-            )  # fmt: skip
+            raise self._not_queued(probe)
         if not on and probe["queued"]:
             raise MatopsError(f"a probe through {probe['where']} was still queued",
                               host=self.site.host.name, next="run this again")  # fmt: skip
         how = "through the queue" if on else "past the queue, straight into the database"
         return Evidence(f"hits go {how}: a probe did ({probe['where']})")
+
+    def _probe(self) -> dict[str, Any]:
+        probe: dict[str, Any] = self.site.ask(
+            "matomo.queue_probe:prove", timeout=120, url=self.site.settings.url, fill=False
+        )
+        return probe
+
+    def _not_queued(self, probe: dict[str, Any]) -> MatopsError:
+        what = f"a probe was answered {probe['status']} by {probe['where']} and is not queued"
+        state, cure = "Hits may be lost now", "queue.disable"
+        if self._take_back(what):
+            state, cure = f"The switch is taken back: {ENABLED} is as before", "queue.status"
+        return MatopsError(what, host=self.site.host.name, state=state,
+                           next=f"{cure}, then look at the tracker's error log")  # fmt: skip
+
+    def _take_back(self, why: str) -> bool:
+        """Where we have switched it on, and hits may be lost now."""
+        if not self._on or self._outage.found(FOUND) is None:
+            return False
+        self.say(f"  {why}: the switch is taken back")
+        self._put_back()
+        self._outage.forget(FOUND)
+        return True
 
 
 def _own(site: Site) -> ini.Sections:

@@ -14,7 +14,7 @@ from matops.matomo.queue_store import Waiting
 from matops.mysql.space import RESERVE, Room
 from matops.report import queue as report
 from matops.runbook import queue_facts
-from matops.runbook.queue_drain_words import Progress, complaint, met_another
+from matops.runbook.queue_drain_words import Progress, complaint, met_another, no_headway
 
 GB = 2**30
 
@@ -22,7 +22,8 @@ GB = 2**30
 def facts(**changed: Any) -> dict[str, Any]:
     """A healthy Redis on this machine, as queue_settings.redis_facts has it."""
     return {"where": "127.0.0.1:6379", "policy": "noeviction", "used": GB, "maxmemory": 4 * GB,
-            "aof": True, "save": "", "last_save_ok": True, "role": "master", **changed}  # fmt: skip
+            "aof": True, "save": "", "last_save_ok": True, "last_append_ok": True,
+            "stops_unsaved": True, "role": "master", **changed}  # fmt: skip
 
 
 def setup(**values: str) -> Setup:
@@ -54,6 +55,10 @@ def found(**changed: Any) -> dict[str, Any]:
         ({"policy": "volatile-ttl"}, {0: 60}, "time to live"),
         ({"role": "slave"}, {}, "takes no writes"),
         ({"policy": None}, {}, ""),
+        ({"last_append_ok": False}, {}, "append-only file"),
+        ({"last_save_ok": False}, {}, ""),  # no save points: it goes on
+        ({"last_save_ok": False, "save": "60 1"}, {}, "refuses writes"),
+        ({"last_save_ok": False, "save": "60 1", "stops_unsaved": False}, {}, ""),
     ],
 )
 def test_a_redis_that_would_lose_hits(changed: Any, lives: Any, wrong: str) -> None:
@@ -69,6 +74,11 @@ def test_a_redis_that_would_lose_hits(changed: Any, lives: Any, wrong: str) -> N
         ({"aof": False}, 2 * GB, 2 * GB - queue_space.KEEP_FREE),
         ({"maxmemory": 0, "where": "10.0.0.9:6379"}, 2 * GB, None),  # another machine
         ({"used": 5 * GB}, 20 * GB, 0),
+        (
+            {"maxmemory": 0, "where": "10.0.0.9:6379", "machine_memory": 9 * GB, "used": GB},
+            0,
+            (8 * GB - queue_space.KEEP_FREE) // 2,
+        ),
     ],
 )
 def test_room_in_redis(changed: Any, available: int, free: Any) -> None:
@@ -170,6 +180,11 @@ def test_how_a_drain_goes() -> None:
     going.add(100)
     going.seen[0] = (going.seen[0][0] - 10, 400)
     going.add(100)
-    line = going.line({"sets": 100, "lists": {"0": 60, "1": 40, "2": 0}, "locks": {"0": 9}}, 0)
-    assert line.startswith("100 request sets wait in 2 lists, 1 workers at work, 30 sets/s less")
-    assert "3.3 s left" in line
+    seen = {"sets": 100, "lists": {"0": 50, "1": 10, "7": 40}, "locks": {"0": 9}, "workers": 2}
+    line = going.line(seen, 0)
+    assert line.startswith("100 request sets wait in 3 lists, 1 workers at work, 30 sets/s less")
+    assert "2.0 s left" in line  # nobody gets at list 7
+    going.seen[0] = (going.seen[0][0] - 30, 80)
+    assert "left" not in going.line(seen, 0) and "as fast as they are" in going.line(seen, 0)
+    assert "faster than they are recorded" in no_headway(seen, True)[0]
+    assert "list 0 is locked" in no_headway(seen, False)[0]
