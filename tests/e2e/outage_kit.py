@@ -6,6 +6,7 @@ import hashlib
 import re
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,10 @@ def stage(fab: Fab) -> None:
     good(fab("release.stage", "--release", str(path), "--sha256", digest))
 
 
-def traffic(sandbox: Sandbox, folder: Path, **more: object) -> Traffic:
-    """Twenty hits a second of every kind (three of them in each bulk request), and the UI."""
+def traffic(sandbox: Sandbox, folder: Path, rate: float = 14) -> Traffic:
+    """By default twenty hits a second of every kind (three in each bulk request), and the UI."""
     log = folder / f"traffic-{time.time_ns()}.jsonl"
-    return Traffic(sandbox.address, host=HOST, log=log, rate=14, token=sandbox.token, **more)  # type: ignore[arg-type]
+    return Traffic(sandbox.address, host=HOST, log=log, rate=rate, token=sandbox.token)
 
 
 def good(ran: Ran) -> Ran:
@@ -46,21 +47,31 @@ def good(ran: Ran) -> Ran:
     return ran
 
 
-def killed(fab: Fab, *words: str, at: str) -> str:
-    """``fab … words``, killed with -9 as soon as it says this (a pattern); what it said."""
+def killed(fab: Fab, *words: str, when: Callable[[], bool]) -> None:
+    """``fab … words``, killed with -9 as soon as ``when`` says so: it looks at the host."""
     process = subprocess.Popen(
-        fab.command(*words), cwd=ROOT, env={**fab.environment(), "PYTHONUNBUFFERED": "1"},
+        fab.command(*words), cwd=ROOT, env=fab.environment(),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    assert process.stdout
-    seen = ""
-    for line in process.stdout:
-        seen += line
-        if re.search(at, line):
-            process.kill()
-            process.wait()
-            return seen
-    pytest.fail(f"'{at}' was never said: {seen}")
+    while not when():
+        if process.poll() is not None:
+            assert process.stdout
+            pytest.fail(f"it ended with {process.returncode}: {process.stdout.read()}")
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+
+
+def config_says(sandbox: Sandbox, pattern: str) -> Callable[[], bool]:
+    """For ``killed``: right after a switch was made in config.ini.php, before it was proven."""
+    path = sandbox.root / sandbox.docroot.lstrip("/") / "config/config.ini.php"
+    return lambda: re.search(pattern, resolved(sandbox, path).read_text(), re.MULTILINE) is not None
+
+
+def resolved(sandbox: Sandbox, path: Path) -> Path:
+    """The same file, seen from here; the docroot may be a link."""
+    real = sandbox.exec("realpath", f"/{path.relative_to(sandbox.root)}").stdout.strip()
+    return sandbox.root / real.lstrip("/")
 
 
 def record(sandbox: Sandbox) -> str:
