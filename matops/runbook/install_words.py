@@ -26,4 +26,12 @@ def notes_of(found: dict[str, Any]) -> list[str]:
             count = facts[f"{key}_count"]
             more = f" and {count - _NAMED} more" if count > _NAMED else ""
             notes.append(f"{count} {what}: {', '.join(names[:_NAMED])}{more}")
+    if found.get("link"):
+        notes.append(
+            f"the docroot is a link to {found['link']}: it will lead to a folder beside that; what "
+            "names the folder itself (cron, backups) must be told"
+        )
+    if found.get("busy"):
+        names = ", ".join(found["busy"][:_NAMED])
+        notes.append(f"at work in the docroot, and will go on with the old code: {names}")
     return notes + list(facts.get("said", []))

@@ -74,9 +74,13 @@ class Bell:
         """To be called the moment the files have changed."""
         if self._web is None:
             return
+        stubborn = not self._doors
         for base, path in self._doors:
-            serve.get(base, f"{path}&reset=1")
-        if not self._doors and self._may_reload:
+            answer = serve.get(base, f"{path}&reset=1")
+            heard = serve.said(answer[1], self._word) if answer else None
+            # opcache.restrict_api may forbid it.
+            stubborn |= bool(heard and heard["cache"] and heard["reset"] is not True)
+        if stubborn and self._may_reload:
             self.done = reload.all_servers()
 
     def __exit__(

@@ -9,26 +9,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Optional
 
 from matops.errors import Refused
-from matops.matomo.install import catch, clone, generated, place, seen, whose
+from matops.matomo.install import ahead, catch, clone, generated, place, seen, whose
+from matops.matomo.install.counter import Counter
 from matops.matomo.install.place import Place
 from matops.matomo.release import tree
 from matops.matomo.release.downloads import alone
-from matops.matomo.release.faults import room, told
-from matops.units import show_size, show_time, utc_now
-
-_SPARE = 64 << 20  # bytes that must be left free
-_EVERY = 10.0  # seconds between two lines of progress
-_LINKS = ("tmp", "misc/user")
-"""Folders of a release that hold nothing of it: where they are links, they stay links."""
+from matops.matomo.release.faults import told
+from matops.units import show_time, utc_now
 
 
 def build(
@@ -49,19 +45,27 @@ def build(
             with told(doing, str(found.folder), "The docroot is as it was"):
                 new = catch.up(docroot, found) if how == "exchange" else found.facts()
                 return catch.shown(new)
-        work = Work(Path(os.path.realpath(docroot)), root, Path(stage), manifest, how)
+        work = Work(docroot, root, Path(stage), manifest, how)
         work.know(Path(downloads), installed, accept_unlisted)
-        with told("build the new tree", root, "The docroot is as it was"):
-            return catch.shown(work.build())
+        target = work.target()
+        try:
+            with told("build the new tree", root, "The docroot is as it was"):
+                return catch.shown(work.build(target))
+        except BaseException:
+            # Half a tree may have filled the disk that Matomo itself lives on.
+            if target.state(docroot) == place.BUILDING:
+                shutil.rmtree(target.folder, ignore_errors=True)
+            raise
 
 
 class Work:
     """One build. ``old`` and ``new``: the files of both releases; ``division``: whose is what."""
 
     def __init__(
-        self, docroot: Path, root: str, stage: Path, manifest: dict[str, Any], how: str
+        self, docroot: str, root: str, stage: Path, manifest: dict[str, Any], how: str
     ) -> None:
-        self.docroot, self.root, self.stage, self.how = docroot, root, stage, how
+        self.asked, self.docroot = docroot, Path(os.path.realpath(docroot))
+        self.root, self.stage, self.how = root, stage, how
         self.source = stage / tree.TREE
         self.manifest = manifest
         files = json.loads((stage / tree.FILES).read_text())
@@ -86,23 +90,24 @@ class Work:
         self.known_from = said if found is not None else "a rule (its folders and plugins)"
         self.before = seen.take(self.docroot, self.root)
         self.division = whose.divide(self.docroot, self.old, self.new, seen.files(self.before))
+        if self.how == "copy":
+            # It follows links, and a look at the docroot does not.
+            behind = whose.behind_links(self.docroot, self.old, self.new)
+            self.division.stale = sorted({*self.division.stale, *behind})
 
     # --- build -------------------------------------------------------------------------------
 
-    def build(self) -> dict[str, Any]:
-        """All of it; the facts. OSError, MatopsError, Refused."""
-        self.no_link_in_the_way()
-        self._has_room()
-        target = place.fresh(self.root, self.manifest["version"], self.manifest["sha256"])
+    def build(self, target: Place) -> dict[str, Any]:
+        """All of it, in ``target``; the facts. OSError, MatopsError, Refused."""
+        self.demand(target)
         clone.remove(str(target.folder))
         target.folder.mkdir(mode=0o700)
-        target.write("install.json", {"state": place.BUILDING})
+        target.write("install.json", {"state": place.BUILDING, **self._names()})
         top = target.tree if self.how == "exchange" else target.incoming
         top.mkdir(mode=0o700)
         self._release(top)
-        if self.how == "exchange":
-            self._carry(top)
-        said = self._generate(top)
+        said = self._carry(top) if self.how == "exchange" else []
+        said += self._generate(top)
         clone.dress(str(self.docroot), str(top))
         if self.how == "copy":
             target.tree.mkdir(mode=0o700)
@@ -119,7 +124,7 @@ class Work:
         return {
             "state": place.BUILT,
             "how": self.how,
-            "docroot": str(self.docroot),
+            **self._names(),
             "folder": str(target.folder),
             "mark": place.mark_of(str(self.stage)),
             "from": tree.version_of(self.docroot),
@@ -134,11 +139,14 @@ class Work:
             "carried": len(division["carried"]),
         }
 
+    def _names(self) -> dict[str, str]:
+        return {"docroot": str(self.docroot), "asked": self.asked}
+
     def _release(self, top: Path) -> None:
         names = [name for name in self.new if self._wanted(name)]
-        counter = _Counter("files of the release", len(names))
+        counter = Counter("files of the release", len(names))
         made: set[str] = set()
-        links = [name for name in _LINKS if (self.docroot / name).is_symlink()]
+        links = ahead.links_of(self.docroot)
         for name in names:
             if any(name.startswith(f"{link}/") for link in links):
                 continue
@@ -179,12 +187,15 @@ class Work:
         model = there if there.is_dir() and not there.is_symlink() else self.docroot / "core"
         clone.folder(str(model), str(top / name))
 
-    def _carry(self, top: Path) -> None:
+    def _carry(self, top: Path) -> list[str]:
         division, made = self.division, set[str]()
-        counter = _Counter("other files", len(division.carried))
+        fixed: list[str] = []
+        counter = Counter("other files", len(division.carried))
         for name in division.carried:
             self._folders(top, os.path.dirname(name), made)
             clone.copy(str(self.docroot / name), str(top / name))
+            if clone.fixed(str(self.docroot / name)):
+                fixed.append(name)
             counter.add()
         for name in self._own_folders():
             self._folders(top, name, made)
@@ -195,10 +206,15 @@ class Work:
             there = self.docroot / name
             if there.is_dir() and not there.is_symlink():
                 clone.dress(str(there), str(top / name))
+        if not fixed:
+            return []
+        return [
+            f"immutable (chattr +i) in the docroot, and not in the new tree: {', '.join(fixed)}"
+        ]
 
     def _own_folders(self) -> list[str]:
         """Folders of the operator's, empty ones included."""
-        listed = {parent for name in self.old for parent in _parents(name)}
+        listed = {parent for name in self.old for parent in ahead.parents(name)}
         closed = {whose.plugin_of(name) for name in self.division.left} - {""}
         return [
             name
@@ -238,56 +254,30 @@ class Work:
 
     # --- before ------------------------------------------------------------------------------
 
-    def no_link_in_the_way(self) -> None:
-        """Refused: a folder of the release is a link in the docroot, and it is to be exchanged."""
-        folders = {parent for name in self.new for parent in _parents(name)}
-        for name in sorted(folders - set(_LINKS)):
-            there = self.docroot / name
-            if there.is_symlink() and self.how == "exchange":
-                raise Refused(
-                    f"{there} is a symbolic link to {os.readlink(there)}, and the release brings "
-                    "a folder of that name: an exchange would not reach what it leads to",
-                    state="Nothing was changed",
-                    next="release.install --how copy follows the link",
-                )
-
-    def _has_room(self) -> None:
-        size, files = sum(each[0] for each in self.new.values()), len(self.new)
+    def demand(self, target: Place) -> None:
+        """Refused where it cannot end well: see ``ahead``. Nothing is changed."""
         if self.how == "exchange":
-            for name in self.division.carried:
-                size += self.before[name][2]
-            files += len(self.division.carried)
-        size += files * 2048  # half a block each
-        disk = os.statvfs(self.root)
-        free = disk.f_bavail * disk.f_frsize
-        if size + _SPARE > free or (disk.f_files and files > disk.f_favail):
-            raise Refused(
-                f"not enough room at {self.root} for the new tree: {show_size(size + _SPARE)} and "
-                f"{files} inodes are needed, {room(self.root)}",
-                state="Nothing was changed",
-                next="free some space there, then run this again",
-            )
+            ahead.no_link_in_the_way(self.docroot, self.new)
+            names = self.division.carried
+            folders = sum(each[0] == seen.FOLDER for each in self.before.values())
+            size = self._new_size() + sum(self.before[name][2] for name in names)
+            other = "; release.install --how copy leaves your own files where they are"
+        else:
+            ahead.nothing_fixed(self.docroot, self._replaced())
+            names, folders, size, other = [], 0, self._new_size(), ""
+        count = len(self.new) + len(names) + folders
+        ahead.has_room(self.root, size, count, target.folder, other)
 
+    def _new_size(self) -> int:
+        return sum(each[0] for each in self.new.values())
 
-def _parents(name: str) -> Iterable[str]:
-    while name := os.path.dirname(name):
-        yield name
+    def _replaced(self) -> Iterable[str]:
+        yield from self.division.stale
+        yield from self.division.left
+        yield from whose.GENERATED
+        yield from (name for name in self.new if self._wanted(name))
 
-
-class _Counter:
-    """A line of progress every few seconds, for the job's log."""
-
-    def __init__(self, what: str, total: int) -> None:
-        self._what, self._total, self._done = what, total, 0
-        self._began = self._said = time.monotonic()
-        print(f"copying {total} {what}", file=sys.stderr, flush=True)
-
-    def add(self) -> None:
-        """One more."""
-        self._done += 1
-        now = time.monotonic()
-        if now - self._said > _EVERY:
-            self._said = now
-            rest = (now - self._began) / self._done * (self._total - self._done)
-            print(f"{self._done} of {self._total} {self._what}, about {rest:.0f} s to go",
-                  file=sys.stderr, flush=True)  # fmt: skip
+    def target(self) -> Place:
+        """The folder to build in."""
+        manifest = self.manifest
+        return place.fresh(self.root, self.asked, manifest["version"], manifest["sha256"])

@@ -18,6 +18,9 @@ from matops.matomo.install.place import Place
 _LOOKS = 20
 _LONG = 40  # names of a list that are sent; the whole lists stay in install.json
 _SESSIONS = "tmp/sessions/"
+_RESTLESS = (_SESSIONS, "tmp/logs/")
+"""Written with every request of a Matomo that is open: no look would be the last. What of it comes
+after the last look ``after`` brings along."""
 
 
 class Follower:
@@ -30,7 +33,8 @@ class Follower:
         self.before: seen.Seen = target.load("seen.json") or {}
 
     def pass_over(self) -> int:
-        """One look; how many files were brought along or taken away. OSError."""
+        """One look; how many files were brought along or taken away, sessions and logs not
+        counted. OSError."""
         now = seen.take(self.docroot, str(self.target.folder.parent))
         fresh, gone = seen.changed(self.before, now)
         mine = self._carried(self.docroot, fresh, now)
@@ -50,7 +54,7 @@ class Follower:
         for name in lost:
             clone.remove(str(tree / name))
         self.before = now
-        return len(mine) + len(lost)
+        return sum(not name.startswith(_RESTLESS) for name in [*mine, *lost])
 
     def _carried(self, top: Path, names: list[str], now: seen.Seen) -> list[str]:
         kinds = seen.files({name: now[name] for name in names})
@@ -95,6 +99,9 @@ class Follower:
                 lines.append(f"{name} was written at the last moment: brought along")
             elif not name.startswith(_SESSIONS):
                 lines.append(f"{name} was written in both trees: the old one keeps its own")
+        for name in gone:  # somebody logged out
+            if name.startswith(_SESSIONS) and _untouched(self.docroot / name, self.before[name]):
+                clone.remove(str(self.docroot / name))
         return lines + [
             f"{name} was removed at the last moment: it is still in the new tree"
             for name in gone if name not in self.new and (self.docroot / name).exists()

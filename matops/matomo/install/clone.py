@@ -11,10 +11,13 @@ import fcntl
 import os
 import shutil
 import stat
+import sys
 
 from matops.errors import MatopsError
 
 _FICLONE = 0x40049409  # linux/fs.h: shares the blocks where the filesystem can (btrfs, xfs)
+_GETFLAGS = 0x80086601 if ctypes.sizeof(ctypes.c_long) == 8 else 0x80046601  # linux/fs.h
+_FIXED = 0x10 | 0x20  # FS_IMMUTABLE_FL, FS_APPEND_FL
 _PIECE = 8 << 20
 _UNSUPPORTED = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _UNSAID = ("security.ima", "security.evm", "system.nfs4_acl")
@@ -23,7 +26,7 @@ _UNSAID = ("security.ima", "security.evm", "system.nfs4_acl")
 
 def copy(source: str, target: str) -> None:
     """``source`` (a file or a link) as ``target``, in one rename. OSError, MatopsError."""
-    fresh = f"{target}.matops-new"
+    fresh = beside(target)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(fresh)
     found = os.lstat(source)
@@ -38,6 +41,13 @@ def copy(source: str, target: str) -> None:
         with contextlib.suppress(OSError):
             os.unlink(fresh)
         raise
+
+
+def beside(path: str) -> str:
+    """The name of ``path`` while it is made. Its ending stays: config.ini.php under one that is not
+    PHP's would be given out in clear text, were we killed just then."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".matops-new-{name}")
 
 
 def folder(source: str, target: str) -> None:
@@ -85,6 +95,11 @@ def attributes(path: str) -> dict[str, bytes]:
 
 def _attributes(source: str, target: str, keep_acl: bool) -> None:
     wanted, there = attributes(source), attributes(target)
+    for name in there:
+        # Inherited from a default ACL of the folder above: it would let in whom the source does
+        # not. The mode stays as it was set.
+        if name.startswith("system.posix_acl") and name not in wanted:
+            os.removexattr(target, name, follow_symlinks=False)
     for name, value in wanted.items():
         if there.get(name) == value or (name.startswith("system.posix_acl") and not keep_acl):
             continue
@@ -100,7 +115,11 @@ def _attributes(source: str, target: str, keep_acl: bool) -> None:
 
 def _content(source: str, target: str) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    with open(source, "rb") as read, os.fdopen(os.open(target, flags, 0o600), "wb") as write:
+    # Whoever may write there could put a link or a pipe in the file's place since it was looked at.
+    handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as read, os.fdopen(os.open(target, flags, 0o600), "wb") as write:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file any more", source)
         try:
             fcntl.ioctl(write.fileno(), _FICLONE, read.fileno())
             return
@@ -145,6 +164,23 @@ def remove(path: str) -> None:
 def is_plain(mode: int) -> bool:
     """A file, folder or link: neither a socket, nor a pipe, nor a device."""
     return stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
+
+
+def fixed(path: str) -> bool:
+    """Immutable or append-only (``chattr +i``, ``+a``): not even root may replace it.
+
+    False for what is no file or folder, and where the filesystem has no such flags."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        found = fcntl.ioctl(handle, _GETFLAGS, bytes(8))
+        return bool(int.from_bytes(found[:4], sys.byteorder) & _FIXED)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
 
 
 def flush(path: str) -> None:

@@ -202,7 +202,7 @@ def _put_back(kept: Path, there: Path, name: str, target: Place, top: Path) -> N
     if os.path.lexists(there) and os.path.samestat(kept.lstat(), there.lstat()):
         return  # never replaced, or back already: a rename of one file to itself does nothing
     _folders(os.path.dirname(name), target.tree, top)
-    fresh = f"{there}.matops-new"
+    fresh = clone.beside(str(there))
     try:
         clone.remove(fresh)
         os.link(kept, fresh, follow_symlinks=False)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any, Optional
 
 from matops.errors import MatopsError
+from matops.matomo.install import seen
 from matops.matomo.release import tree
 from matops.matomo.release.downloads import alone, sha256_of
 from matops.matomo.release.faults import told
@@ -70,7 +72,7 @@ class Place:
         if not facts or facts.get("state") == BUILDING:
             return BUILDING
         if facts["how"] == "copy":
-            return str(facts["state"])
+            return str(facts["state"]) if self.is_of(docroot) else ""
         if number(docroot) == facts["new"]:
             return DONE
         if number(docroot) != facts["old"]:
@@ -84,10 +86,23 @@ class Place:
         if placed and not self.tree.exists() and number(placed) == self.facts()["new"]:
             os.rename(placed, self.tree)
 
+    def is_of(self, docroot: str) -> bool:
+        """Was it made for this docroot? Several installations may share a stage root."""
+        facts = self.facts()
+        names = {facts.get(key) for key in ("docroot", "asked", "placed")}
+        return not names - {None} or bool({docroot, os.path.realpath(docroot)} & names)
+
+    def may_go(self, docroot: str) -> bool:
+        """Spare, and this docroot's, or that of one which is no more."""
+        theirs = [self.facts().get(key) or "" for key in ("docroot", "asked")]
+        return self.is_spare and (self.is_of(docroot) or not any(map(os.path.isdir, theirs)))
+
     @property
     def is_spare(self) -> bool:
         """Nothing in it is needed: a broken build, one never exchanged, one that went back."""
         facts = self.facts()
+        if not facts and (self.folder / tree.MANIFEST).exists():
+            return False  # install.json is damaged, and the folder is a way back
         state = facts.get("state", BUILDING)
         if state in (BUILDING, BACK):
             return True
@@ -97,6 +112,7 @@ class Place:
     def show_as_way_back(self, facts: dict[str, Any]) -> None:
         """From now on ``release.list`` shows it, and ``release.clean --all`` removes it."""
         manifest = {"v": 1, "version": facts["to"], "sha256": facts["sha256"],
+                    "docroots": [facts.get(key, "") for key in ("docroot", "asked", "placed")],
                     "when": facts["when"], "trust": "", "source": "release.install"}  # fmt: skip
         save(self.folder, manifest)
 
@@ -120,10 +136,16 @@ def all_of(root: str) -> list[Place]:
 
 
 def current(root: str, docroot: str, version: str, sha256: str) -> Optional[Place]:
-    """The folder of this very release that belongs to this docroot; None: none yet."""
+    """The folder of this very release that belongs to this docroot; None: none yet.
+
+    One that says it is installed does not count where the docroot holds another version: that was
+    put there since, out of a backup."""
     for each in reversed(all_of(root)):
         facts = each.facts()
-        if (facts.get("to"), facts.get("sha256")) == (version, sha256) and each.state(docroot):
+        if (facts.get("to"), facts.get("sha256")) != (version, sha256):
+            continue
+        state = each.state(docroot)
+        if state and (state != DONE or tree.version_of(Path(docroot)) == version):
             return each
     return None
 
@@ -138,15 +160,29 @@ def ready(found: Optional[Place], docroot: str, how: str, stage: str) -> bool:
     if not found or found.state(docroot) != BUILT:
         return False
     facts = found.facts()
-    return bool(facts["how"] == how and facts.get("mark") == mark_of(stage))
+    if facts["how"] != how or facts.get("mark") != mark_of(stage):
+        return False
+    # Updated by hand since: whose each file is was told by another list then.
+    if facts.get("from") != tree.version_of(Path(docroot)):
+        return False
+    return how != "copy" or not _drifted(found, docroot)
 
 
-def fresh(root: str, version: str, sha256: str) -> Place:
+def _drifted(found: Place, docroot: str) -> bool:
+    """Were files written since that the copy replaces, removes, or makes anew?"""
+    now = seen.take(Path(os.path.realpath(docroot)), str(found.folder.parent))
+    fresh, gone = seen.changed(found.load("seen.json") or {}, now)
+    known = {*(found.load("old.json") or {}), *(found.load("new.json") or {})}
+    theirs = re.compile(r"(matomo|piwik)\.js|plugins/.*")
+    return any(name in known or theirs.fullmatch(name) for name in [*fresh, *gone])
+
+
+def fresh(root: str, docroot: str, version: str, sha256: str) -> Place:
     """A folder with a name that nothing holds which may still be needed."""
     base = f"{root}/install-{version}-{sha256[:8]}"
     for count in range(1, 100):
         place = Place(base if count == 1 else f"{base}-{count}")
-        if not place.folder.exists() or place.is_spare:
+        if not place.folder.exists() or place.may_go(docroot):
             return place
     raise MatopsError(f"{base}-99 is there already", next="release.clean --all removes old ones")
 
@@ -154,7 +190,9 @@ def fresh(root: str, version: str, sha256: str) -> Place:
 def spare(*, docroot: str, root: str, downloads: str, remove: bool) -> list[str]:
     """Folders that nothing needs: broken builds, and new trees that went back; removes them."""
     with alone(downloads), told("remove a built tree", root, "What was removed stays removed"):
-        found = [each for each in all_of(root) if each.is_spare and not _is_live(each, docroot)]
+        found = [
+            each for each in all_of(root) if each.may_go(docroot) and not _is_live(each, docroot)
+        ]
         for each in found if remove else []:
             shutil.rmtree(each.folder)
         return [str(each.folder) for each in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,9 @@ Seen = dict[str, list[int]]
 group and mode: what is in them is told by itself."""
 
 FILE, FOLDER, ODD = 0, 1, 2
+
+OURS = re.compile(r"matops-([0-9a-f]{24}\.php|[0-9a-f]{8}\.(txt|php))")
+"""What ``serve``, ``bell`` and ``exposure`` put into a tree for a moment: never part of it."""
 
 
 def take(docroot: Path, beside: str = "") -> Seen:
@@ -29,6 +33,8 @@ def _below(top: str, prefix: str, beside: str) -> Iterator[tuple[str, list[int]]
     try:
         with os.scandir(os.path.join(top, prefix)) as entries:
             for entry in entries:
+                if not prefix and OURS.fullmatch(entry.name):
+                    continue
                 try:
                     found = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:

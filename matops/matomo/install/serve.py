@@ -26,6 +26,7 @@ from urllib.parse import quote, urlsplit
 
 from matops.matomo.install import reload
 from matops.matomo.install.place import Place
+from matops.matomo.install.seen import OURS
 from matops.matomo.release import exposure, webconf
 from matops.matomo.release.exposure import Base
 from matops.matomo.release.faults import told
@@ -164,9 +165,10 @@ class Asker:
 
 
 def sweep(docroot: str) -> None:
-    """Removes scripts of runs that were killed."""
-    for path in Path(docroot).glob("matops-" + "[0-9a-f]" * 24 + ".php"):
-        path.unlink(missing_ok=True)
+    """Removes what runs that were killed left in a tree to ask for."""
+    for path in Path(docroot).glob("matops-*"):
+        if OURS.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def prefixes(docroot: str, url: str, mappings: list[tuple[str, str]]) -> list[str]:

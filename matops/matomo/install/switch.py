@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any, Optional
 
 from matops.errors import MatopsError, OutcomeUnknown, Refused
-from matops.matomo.install import catch, clone, exchange, mounts, seen
+from matops.matomo.install import busy, catch, clone, exchange, mounts, seen
 from matops.matomo.install.bell import Bell
 from matops.matomo.install.place import BACK, BUILT, DONE, Place, number
 from matops.matomo.install.serve import sweep
+from matops.matomo.release import webconf
 from matops.matomo.release.downloads import alone
 from matops.matomo.release.faults import told
 
+_NOT_SAID = ("tmp/", "config/config.ini.php", "matomo.js", "piwik.js")
 _COPY = "release.install --how copy works there, file by file"
 
 
@@ -28,6 +30,8 @@ def obstacle(docroot: str, root: str) -> str:
     if f"{root}/".startswith(f"{real}/"):
         return f"the stage {root} lies inside the docroot"
     mine = mounts.mine()
+    if clone.fixed(real):
+        return f"{real} is immutable (chattr +i)"
     if kind := mounts.at(real, mine):
         return f"{real} is a mount point ({kind})"
     if inside := mounts.below(real, mine):
@@ -35,12 +39,12 @@ def obstacle(docroot: str, root: str) -> str:
     if who := mounts.elsewhere(real, mine):
         return f"{real} is mounted by itself for {who}, which would keep the old tree"
     parent = Path(real).parent
-    if links := exchange.links(docroot):
-        parent = Path(links[-1]).parent
+    if switched := links(docroot):
+        parent = Path(switched[-1]).parent
     if not os.access(parent, os.W_OK | os.X_OK):
         return f"{parent} is not writable for us"
     there = Path(root) if os.path.isdir(root) else Path(real).parent
-    return "" if links else exchange.tried(Path(real).parent, there)
+    return "" if switched else exchange.tried(Path(real).parent, there)
 
 
 def forth(
@@ -77,25 +81,27 @@ def forth(
                 state=f"Look at both: {docroot} and {target.tree}",
             )
         follower.docroot = _real(docroot)
-        late = follower.after(old if old.exists() else target.tree)
+        old = old if old.exists() else target.tree
+        late = follower.after(old)
+        late += [f"{who} goes on in the old tree: end it" for who in busy.within(str(old))]
         return {"caught": caught, "late": late, "facts": catch.shown(facts)}
 
 
 def _arrive(docroot: str, target: Place, follower: catch.Follower, bell: Bell) -> int:
-    links, real, facts = exchange.links(docroot), os.path.realpath(docroot), target.facts()
+    switched, real, facts = links(docroot), os.path.realpath(docroot), target.facts()
     caught = follower.settle()
-    if links:
+    if switched:
         placed = name_beside(real, facts["from"], facts["to"])
         # Known before anything moves: the way back needs both names.
-        target.note(link=links[-1], real=real, placed=placed, exchanged=time.time_ns())
+        target.note(link=switched[-1], real=real, placed=placed, exchanged=time.time_ns())
         os.rename(target.tree, placed)
-        exchange.point(links[-1], placed)
+        exchange.point(switched[-1], placed)
     else:
         target.note(exchanged=time.time_ns())
         _swap(Path(real), target.tree)
     bell.ring()
     sweep(docroot)
-    sweep(real if links else str(target.tree))
+    sweep(real if switched else str(target.tree))
     return caught
 
 
@@ -170,16 +176,33 @@ def _return(docroot: str, target: Place, old: Path, aside: str, bell: Bell) -> d
 
 
 def _since(docroot: Path, old: Path, facts: dict[str, Any]) -> list[str]:
-    """Uploads and the like that came after the exchange: into the old tree, too."""
+    """Uploads and the like that came after the exchange: into the old tree, too. What else was
+    written is named."""
     since = int(facts.get("exchanged", 0))
-    lines = []
+    lines, staying = [], []
     for name, each in seen.take(docroot).items():
-        if each[0] != seen.FILE or max(each[3], each[4]) <= since or not _is_upload(name):
+        if each[0] != seen.FILE or max(each[3], each[4]) <= since:
+            continue
+        if not _is_upload(name):
+            written = each[3] > since and not name.startswith(_NOT_SAID)
+            staying += [name] if written and not _knows(old / name, each) else []
             continue
         (old / name).parent.mkdir(parents=True, exist_ok=True)
         clone.copy(str(docroot / name), str(old / name))
         lines.append(f"{name} was written since the exchange: brought back along")
+    if staying:
+        where = f"and stay in {facts['folder']}, first {staying[0]}"
+        lines.append(f"{len(staying)} other files were written since the exchange, {where}")
     return lines
+
+
+def _knows(path: Path, each: list[int]) -> bool:
+    """Is there a file of that size and time? What was brought along has both of its original."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return [found.st_size, found.st_mtime_ns] == each[2:4]
 
 
 def _is_upload(name: str) -> bool:
@@ -195,10 +218,27 @@ def _keep_config(docroot: Path, old: Path, aside: str) -> str:
     except OSError:
         return ""
     os.makedirs(aside, mode=0o700, exist_ok=True)
-    path = f"{aside}/config.ini.php"
-    clone.copy(str(docroot / name), path)
-    os.chmod(path, 0o600)
-    return path
+    path = Path(f"{aside}/config.ini.php")
+    # Its content, even where it is a link: what that leads to may be changed next.
+    path.touch(mode=0o600)
+    path.write_bytes((docroot / name).read_bytes())
+    owner = (docroot / name).stat()
+    if os.geteuid() == 0:
+        os.chown(path, owner.st_uid, owner.st_gid)
+    return str(path)
+
+
+def links(docroot: str) -> list[str]:
+    """The links to switch; none where the web server's configuration names the folder itself: it
+    would go on with the old tree. Then the folder is exchanged behind the link."""
+    found = exchange.links(docroot)
+    mappings = webconf.read().mappings if found else []
+    return [] if names_itself(os.path.realpath(docroot), mappings) else found
+
+
+def names_itself(real: str, mappings: list[tuple[str, str]]) -> bool:
+    """Does one of the folders served lie in this one, by its very name? Pure."""
+    return any(f"{os.path.normpath(served)}/".startswith(f"{real}/") for _, served in mappings)
 
 
 def _swap(docroot: Path, other: Path) -> None:

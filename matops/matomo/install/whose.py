@@ -74,15 +74,44 @@ def listed(docroot: Path, version: str, downloads: Path) -> tuple[Optional[Liste
     A manifest counts only where it is the one of this very release: core/Version.php must be
     as it says.
     """
-    own = tree.own_manifest(docroot)
+    own = _inside(tree.own_manifest(docroot))
     if own and _fits(docroot, own):
         return own, "config/manifest.inc.php"
     for path in sorted(downloads.glob(f"*{version}*.zip")):
-        found = _of_zip(path)
+        found = _inside(_of_zip(path))
         if found and _fits(docroot, found):
             return found, str(path)
     why = "is of another release" if own else "is not there"
     return None, f"config/manifest.inc.php {why}, and no zip of Matomo {version} in {downloads}"
+
+
+def behind_links(docroot: Path, old: Listed, new: Listed) -> list[str]:
+    """Stale files in folders of the docroot that are links: a look at the docroot has none."""
+    folders = {name[:at] for name in old for at, sign in enumerate(name) if sign == "/"}
+    links = tuple(f"{name}/" for name in folders if (docroot / name).is_symlink())
+    if not links:
+        return []
+    stale = (name for name in old if name.startswith(links) and name not in new)
+    return [
+        name for name in stale
+        if name not in GENERATED and not matches(name, OPERATORS) and _ours(docroot, name)
+    ]  # fmt: skip
+
+
+def _ours(docroot: Path, name: str) -> bool:
+    """It is there, and belongs to whom the code belongs to: links can be made to lead anywhere."""
+    try:
+        return (docroot / name).lstat().st_uid == (docroot / "core" / "Version.php").stat().st_uid
+    except OSError:
+        return False
+
+
+def _inside(found: Optional[Listed]) -> Optional[Listed]:
+    """Without names that lead out of the docroot: files are removed by this list, as root. Pure."""
+    if not found:
+        return None
+    fitting = (name for name in found if not {"", ".", ".."} & set(name.split("/")))
+    return {name: found[name] for name in fitting}
 
 
 def _fits(docroot: Path, found: Listed) -> bool:

@@ -111,6 +111,9 @@ def stages(root: str, docroot: str) -> list[dict[str, Any]]:
             continue  # no stage of ours, or a damaged one: it is made anew
         if folder.name.endswith(".partial"):
             continue
+        theirs = [each for each in manifest.get("docroots", []) if each]
+        if theirs and not {docroot, os.path.realpath(docroot)} & set(theirs):
+            continue  # another installation's way back, in the same folder
         tree = folder / TREE
         data = {
             **manifest,
