@@ -72,7 +72,7 @@ A real Matomo {_version(sandbox)} is at http://{sandbox.address}/ until make dem
               {fab} check
               {fab} console core:version
               {fab} status
-  once more   python3 -m tests.sandbox reset    ({sandbox.installed_version} again), make demo
+  once more   python3 -m tests.sandbox reset    (the old release again), make demo
   throw away  make demo-down (stop), make demo-clean (remove)"""
 
 
