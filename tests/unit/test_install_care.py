@@ -27,6 +27,7 @@ from matops.matomo.install import (
     switch,
     whose,
 )
+from matops.matomo.release import webconf
 
 DEFAULT, ACCESS = "system.posix_acl_default", "system.posix_acl_access"
 
@@ -162,8 +163,23 @@ def test_who_works_in_a_docroot(tmp_path: Path) -> None:
         assert found and "core:archive" in found[0] and "secret" not in found[0]
     finally:
         child.communicate(b"\n")
-    assert switch.names_itself("/srv/r/m1", [("/", "/srv/r/m1/"), ("/x", "/y")])
-    assert not switch.names_itself("/srv/r/m1", [("/", "/srv/html"), ("/m", "/srv/r/m10")])
+
+
+def test_a_link_is_not_switched_where_something_names_the_folder_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, link = tmp_path / "r/m1", tmp_path / "html"
+    (real / "misc").mkdir(parents=True)
+    link.symlink_to(real)
+    served: list[tuple[str, str]] = [("/", str(link)), ("/m", f"{real}0")]
+    monkeypatch.setattr(webconf, "read", lambda: webconf.WebConf(served))
+    (real / "misc/user").symlink_to("../../shared")
+    assert switch.links(str(link)) == [str(link)] and switch.links(str(real)) == []
+    (real / "misc/geo").symlink_to(f"{real}/geo")
+    assert switch.links(str(link)) == []
+    (real / "misc/geo").unlink()
+    served.append(("/", f"{real}/"))
+    assert switch.links(str(link)) == []
 
 
 def test_a_build_that_fills_the_disk_leaves_nothing(

@@ -6,8 +6,10 @@ inodes, and each step is done only where it is not done yet.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -229,16 +231,23 @@ def _keep_config(docroot: Path, old: Path, aside: str) -> str:
 
 
 def links(docroot: str) -> list[str]:
-    """The links to switch; none where the web server's configuration names the folder itself: it
-    would go on with the old tree. Then the folder is exchanged behind the link."""
-    found = exchange.links(docroot)
-    mappings = webconf.read().mappings if found else []
-    return [] if names_itself(os.path.realpath(docroot), mappings) else found
+    """The links to switch; none where the web server's configuration names the folder itself, or a
+    link inside does: they would go on with the old tree. Then it is exchanged behind the link."""
+    found, real = exchange.links(docroot), os.path.realpath(docroot)
+    named = [served for _, served in webconf.read().mappings] if found else []
+    return [] if found and names_itself(real, [*named, *_led_to(real)]) else found
 
 
-def names_itself(real: str, mappings: list[tuple[str, str]]) -> bool:
-    """Does one of the folders served lie in this one, by its very name? Pure."""
-    return any(f"{os.path.normpath(served)}/".startswith(f"{real}/") for _, served in mappings)
+def _led_to(real: str) -> Iterator[str]:
+    """Where absolute links in the docroot lead to; those that operators make lie not deep."""
+    for folder in (real, *(f"{real}/{name}" for name in ("config", "js", "misc", "plugins"))):
+        with contextlib.suppress(OSError):
+            yield from (os.readlink(each.path) for each in os.scandir(folder) if each.is_symlink())
+
+
+def names_itself(real: str, paths: list[str]) -> bool:
+    """Does one of the paths lie in this folder, by its very name? Pure."""
+    return any(f"{os.path.normpath(each)}/".startswith(f"{real}/") for each in paths)
 
 
 def _swap(docroot: Path, other: Path) -> None:
