@@ -19,7 +19,8 @@ CRASHED, FAILED, STOPPED, PLUGINS = "crashed", "failed", "stopped", "plugins fai
 
 _LOST = re.compile(
     r"server has gone away|Lost connection to|Server shutdown in progress|Connection was killed"
-    r"|SQLSTATE\[(?:HY000|08S01|08004|70100)\]\s*(?:\[|:[^\n]*?)?\b(?:2002|2003|2006|2013|1053|1927)\b"
+    r"|SQLSTATE\[(?:HY000|08S01|08004|70100)\]\s*(?:\[|:[^\n]*?)?\b(?:2002|2003|2006|2013|1053|1927|1040|1203)\b"
+    r"|WSREP has not yet prepared node"  # Galera: it is not in its cluster, for a moment
     r"|Connection refused|No such file or directory \(\d+\) to database"
     r"|Packets out of order|Error while (?:sending|reading)[^\n]*packet",
     re.IGNORECASE,

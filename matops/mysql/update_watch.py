@@ -51,7 +51,10 @@ class Connection:
         """``connection 7 (matomo@web1:40112), since 12 s: ALTER TABLE …``."""
         text = " ".join(self.statement.split())[:160]
         since = show_duration(self.seconds)
-        return f"connection {self.id} ({self.user}@{self.host}), since {since}: {text}"
+        how = [self.state.lower()] if self.waits else []
+        how += [f"{100 * self.share:.0f} %"] if self.share else []
+        state = f" ({', '.join(how)})" if how else ""
+        return f"connection {self.id} ({self.user}@{self.host}), since {since}{state}: {text}"
 
 
 def connections(session: Session) -> list[Connection]:
@@ -87,15 +90,18 @@ def find(
 
     ``ports``: local ports of its process's sockets; a proxy shows others, a unix socket none.
     """
-    for one in seen:
-        port = one.host.rpartition(":")[2]
-        if port.isdigit() and int(port) in ports:
-            return one
-    wanted = squeezed(statement)
-    if not wanted:
-        return None
-    same = [one for one in seen if one.user == user and _same(squeezed(one.statement), wanted)]
-    return same[0] if len(same) == 1 else None
+    mine, wanted = [one for one in seen if one.user == user], squeezed(statement)
+    here = [one for one in mine if _port(one) in ports]
+    same = [one for one in mine if wanted and _same(squeezed(one.statement), wanted)]
+    # Another web server's connection may by chance come from the same port.
+    both = [one for one in here if one in same]
+    found = both or (here if len(here) == 1 else same)
+    return found[0] if len(found) == 1 else None
+
+
+def _port(one: Connection) -> int:
+    port = one.host.rpartition(":")[2]
+    return int(port) if port.isdigit() else 0
 
 
 def _same(running: str, wanted: str) -> bool:

@@ -10,7 +10,8 @@ from matops.host import jobs as host_jobs
 from matops.matomo import core_update_look as looking
 from matops.matomo.release.versions import key
 from matops.matomo.site import Site
-from matops.runbook import core_update_expected
+from matops.runbook import core_update_expected, core_update_others
+from matops.runbook import core_update_told as told
 from matops.runbook.core_update_after import demand_current
 from matops.runbook.core_update_clear import LABEL, demand_none_elsewhere, running_job
 from matops.runbook.core_update_run import NOTE, UpdateRun
@@ -20,6 +21,9 @@ from matops.runbook.outage import Outage
 from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
 from matops.runbook.there import run_there, same_or_refuse
 from matops.units import show_duration
+
+SPREAD = "spread"
+"""Payload of an action: only the settings are still to be brought to the other servers."""
 
 
 class CoreUpdate(Step):
@@ -64,16 +68,21 @@ class CoreUpdate(Step):
         if not job:
             self._none_by_hand(facts)
             demand_none_elsewhere(self._others)
-        notes = [*self._notes(facts), *_left_over(facts)]
+        notes = [*self._notes(facts), *told.left_over(facts)]
         if job:
             what = f"attach to core:update, which runs as job {job}"
             return Look([Action(what, "whoever started it")], notes=notes)
         same = facts["files"] == facts["database"]
         left = unfinished(facts, note) if same else []
         if same and not left and (not note or note.get("proved") == facts["files"]):
-            return Look(because=f"files and database are at {facts['files']}{_marks(note)}",
+            if self._to_spread(note):
+                names = ", ".join(other.host.name for other in self._others)
+                what = f"bring what the update wrote into config.ini.php to {names}"
+                return Look([Action(what, "it is only on this server yet", SPREAD)], notes=notes)
+            return Look(because=f"files and database are at {facts['files']}{told.marks(note)}",
                         notes=notes)  # fmt: skip
         self._closed(facts)
+        self._writable()
         if same:
             more = f" and {len(left) - 3} more" if len(left) > 3 else ""
             why = f"{'; '.join(left[:3])}{more}" if left else "it was cut off before its proof"
@@ -137,6 +146,24 @@ class CoreUpdate(Step):
                 next="maintenance.on (offline does that and more); or --open if nobody can get in",
             )
 
+    def _writable(self) -> None:
+        # Migrations write settings: measured, core:update ended at its 15th of 17 where it could
+        # not, with no way back any more.
+        path = f"{self.site.docroot}/config/config.ini.php"
+        found = self.site.host.run(
+            'if [ -w "$1" ]; then echo yes; else echo no; fi', path, user=self.site.worker,
+            what="may config.ini.php be written?",
+        )  # fmt: skip
+        if found.text.strip() != "yes":
+            raise Refused(
+                f"{self.site.worker or 'this account'} may not write {path}: core:update would "
+                "end in the middle, at the first migration that sets something there",
+                host=self.site.host.name,
+                state="Nothing was changed",
+                next=f"chown {self.site.web_user} {path}; chmod u+w {path} (read-only mount? "
+                "chattr +i?), then run this again",
+            )
+
     def _notes(self, facts: dict[str, Any]) -> list[str]:
         if facts["files"] == facts["database"]:
             return []
@@ -155,6 +182,8 @@ class CoreUpdate(Step):
 
     def act(self, action: Action) -> None:
         """Here, or as a job on the host; attaches to one that runs."""
+        if action.payload == SPREAD:
+            return  # verify does it
         if not action.payload and not self._confirm(
             f"{self.site.host.name}: {action.what}. There is no way back from a migration but "
             "the backup of the database.", self._facts.get("files") or "update",
@@ -165,10 +194,10 @@ class CoreUpdate(Step):
                 state="Nothing was changed",
                 next="add --yes, or type the version when asked",
             )
-        if self.site.host.is_local:
-            UpdateRun(self.site, self.say, self._asked, self.still_ours).go()
-            return
         try:
+            if self.site.host.is_local:
+                UpdateRun(self.site, self.say, self._asked, self.still_ours).go()
+                return
             run_there(
                 self.site, self.name, self._words(),
                 write=self._write, fence=self.fence, attach=action.payload or "",
@@ -206,15 +235,28 @@ class CoreUpdate(Step):
         result = note.get("result") or {}
         for line in result.get("config", []):
             self.say(f"  config.ini.php: {line}")
-        if result.get("config") and self._others:
-            names = ", ".join(other.host.name for other in self._others)
-            self.say(f"  {names}: config.ini.php there does not have these changes, unless it is "
-                     "the same file: copy them")  # fmt: skip
+        if self._to_spread(note):
+            self._spread(note)
         self._about_new(facts["new"])
         if result.get("trouble"):
             raise self._plugins_failed(facts, result)
-        return Evidence(_line(facts, note, result), {"from": note.get("from"),
+        return Evidence(told.line(facts, note, result), {"from": note.get("from"),
                         "to": facts["files"], "at_epoch": note.get("at"), **result})  # fmt: skip
+
+    def _to_spread(self, note: dict[str, Any]) -> bool:
+        changes = (note.get("result") or {}).get("config")
+        return bool(self._others and changes and not note.get("spread"))
+
+    def _spread(self, note: dict[str, Any]) -> None:
+        failed = core_update_others.spread(self.site, note["kept"], self._others, self.say)
+        if failed:
+            raise MatopsError(
+                f"the update is done, but its settings are not on every server: {failed[0]}",
+                host=self.site.host.name,
+                state="The database is up to date",
+                next="repair that, then run this again: it only brings the settings there",
+            )
+        Outage(self.site).note(NOTE, {**note, "spread": True})
 
     def _about_new(self, names: Sequence[str]) -> None:
         if names:
@@ -243,32 +285,3 @@ def unfinished(facts: dict[str, Any], note: dict[str, Any]) -> list[str]:
         *(f"{name} is not installed" for name in facts["to_install"] if name not in passed_over),
         *(f"{name} is missing" for name in facts["missing"]),
     ]
-
-
-def _left_over(facts: dict[str, Any]) -> list[str]:
-    return [
-        f"the server is at work on {line}: waited for before anything is started"
-        for line in facts["statements"]
-    ]
-
-
-def _marks(note: dict[str, Any]) -> str:
-    result = note.get("result") or {}
-    trouble = "; ".join(result.get("trouble", []))
-    gone = ", ".join(result.get("deactivated", []))
-    parts = [f"; plugins failed in the update: {trouble}" if trouble else "",
-             f"; it deactivated {gone}" if gone else ""]  # fmt: skip
-    return "".join(parts)
-
-
-def _line(facts: dict[str, Any], note: dict[str, Any], result: dict[str, Any]) -> str:
-    span = f"{note.get('from')} → {facts['files']}"
-    parts = [f"{span}, everything is already up to date on a second look"]
-    if result.get("migrations"):
-        took = show_duration(result.get("seconds", 0.0))
-        parts.append(f"{result['migrations']} migrations in {took}")
-    if result.get("restarts"):
-        parts.append(f"{result['restarts']} restarts after a crash")
-    if result.get("installed"):
-        parts.append(f"installed with their tables: {', '.join(result['installed'])}")
-    return "; ".join(parts)

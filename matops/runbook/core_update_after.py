@@ -132,6 +132,25 @@ def keep_config(site: Site) -> str:
     return path
 
 
+def lost_plugins(site: Site, kept: str) -> list[str]:
+    """Plugins that were activated before, whose files are there, and that no longer are.
+
+    A plugin whose migration failed in a run that then crashed: its [!] was never printed.
+    """
+    folder = Path(site.docroot)
+    usual = ini.parse((folder / "config" / "global.ini.php").read_text(errors="replace"))
+    texts = (
+        files.read(site.host, kept, user=site.keeper).decode(errors="replace"),
+        (folder / "config" / "config.ini.php").read_text(errors="replace"),
+    )
+    before, now = (
+        ini.list_of(ini.parse(text), "Plugins", "Plugins")
+        or ini.list_of(usual, "Plugins", "Plugins")
+        for text in texts
+    )
+    return [n for n in before if n not in now and (folder / "plugins" / n / f"{n}.php").is_file()]
+
+
 def config_changes(site: Site, kept: str) -> list[str]:
     """What is different in config.ini.php since ``kept``, a line each; secrets are not shown."""
     before = files.read(site.host, kept, user=site.keeper).decode(errors="replace")

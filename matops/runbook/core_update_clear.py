@@ -7,6 +7,7 @@ waited for.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Callable
@@ -54,7 +55,8 @@ def clear(
             told = time.monotonic()
             say(f"  the server is still at work on {left[0]}; waiting for that to end, because "
                 "nothing may be started beside it")  # fmt: skip
-        still_ours()
+        with contextlib.suppress(ConnectionCut, NotReachable):  # asked again before the start
+            still_ours()
         time.sleep(1.0)
 
 
@@ -90,8 +92,10 @@ def wait_for_database(site: Site, say: Callable[[str], object], patience: float 
 
 
 def _may_come_back(error: DatabaseError) -> bool:
-    # 1053: shutting down. 1927: MariaDB ended the connection. 1040: no connection is free.
-    return isinstance(error, (ConnectionCut, NotReachable)) or error.number in (1053, 1927, 1040)
+    # 1053: shutting down. 1927: MariaDB ended the connection. 1040, 1203: no connection is free.
+    # 1047: a Galera node that is not in its cluster.
+    passing = (1053, 1927, 1040, 1203, 1047)
+    return isinstance(error, (ConnectionCut, NotReachable)) or error.number in passing
 
 
 def last_statement(site: Site) -> str:

@@ -34,14 +34,24 @@ class Expected:
         over = ", longer than its longest" if elapsed > max(time[1], 1.0) else ""
         return [f"planned {show_duration(time[0])} (up to {show_duration(time[1])}){over}"]
 
-    def left(self, done: Collection[str], elapsed: float) -> Optional[float]:
-        """Seconds for what is not done yet, ``elapsed`` of the present one; None = not known."""
-        ended = {_key(each) for each in done}
-        rest = [time for name, time in self.times.items() if name not in ended]
+    def left(
+        self, done: Collection[str], elapsed: float, current: str = "", eta: Optional[float] = None
+    ) -> Optional[float]:
+        """Seconds for what is not done yet; None = not known.
+
+        ``current``: the statement at work since ``elapsed`` seconds; one that takes longer than
+        planned takes nothing off the others. ``eta``: what the server says is left of it.
+        """
+        ended, now = {_key(each) for each in done}, _key(current)
+        rest = [t for name, t in self.times.items() if name not in ended and name != now]
+        mine = self.times.get(now)
+        if eta is None and mine is not None:
+            eta = max(mine[0] - elapsed, 0.0)
+        unknown = eta is None and now in self.times
         known = [time[0] for time in rest if time is not None]
-        if not known or len(known) < len(rest):
+        if unknown or len(known) < len(rest) or (not known and eta is None):
             return None
-        return max(sum(known) - elapsed, 0.0)
+        return sum(known) + (eta or 0.0)
 
 
 def look(site: Site, to_version: str) -> Expected:

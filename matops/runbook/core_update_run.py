@@ -9,6 +9,7 @@ from typing import Any, Callable
 from matops.errors import MatopsError
 from matops.matomo import core_update_look as looking
 from matops.matomo.site import Site
+from matops.runbook import alert, core_update_guard
 from matops.runbook import core_update_after as after
 from matops.runbook.core_update_clear import running_job, wait_for_database
 from matops.runbook.core_update_there import Asked, Attempts
@@ -32,6 +33,7 @@ class UpdateRun:
     still_ours: Callable[..., None]
     _installed: list[str] = field(default_factory=list)
     _not_loaded: list[str] = field(default_factory=list)
+    _guard_failed: bool = False
 
     def go(self) -> dict[str, Any]:
         """Until a second look finds nothing to do; the result. Raises what ``Attempts.go`` and
@@ -44,8 +46,15 @@ class UpdateRun:
             note["job"] = job
             outage.note(NOTE, note)
 
-        attempts = Attempts(self.site, self.say, self.asked, self.still_ours, begin)
-        self._rounds(attempts, str(note["to"]))
+        attempts = Attempts(
+            self.site, self.say, self.asked, self.still_ours, begin,
+            lambda: self._guard(note["kept"], ended=False),
+        )  # fmt: skip
+        try:
+            self._rounds(attempts, str(note["to"]))
+        finally:  # after a failure, too: it may be hours until the next run
+            self._guard(note["kept"], ended=not running_job(self.site))
+        self._lost(note["kept"], attempts)
         facts = looking.facts(self.site.docroot)
         after.demand_current(self.site, facts, self._not_loaded)
         earlier = note.get("result") or {}
@@ -107,6 +116,28 @@ class UpdateRun:
             state="Nothing runs any more; maintenance mode and the held queue stay as they are",
             next="look at that component: its version in the database does not become its files'",
         )
+
+    def _guard(self, kept: str, *, ended: bool) -> None:
+        """Called now and then while it runs, and after it."""
+        try:
+            lines = core_update_guard.keep(
+                self.site, kept, self.say, wanted_open=self.asked.open, ended=ended
+            )
+        except (MatopsError, OSError) as error:
+            lines = [f"whether UI and tracker are as they were cannot be told: {error}"]
+            if self._guard_failed:
+                return
+            self._guard_failed = True
+            self.say(f"  {lines[0]}")
+        if lines:
+            alert.send(self.site, "core:update switched maintenance or tracking", "\n".join(lines))
+
+    def _lost(self, kept: str, attempts: Attempts) -> None:
+        """Plugins that a run which crashed had deactivated: nobody was told."""
+        gone = [n for n in after.lost_plugins(self.site, kept) if n not in attempts.deactivated]
+        if gone:
+            attempts.trouble.append(f"{', '.join(gone)}: activated before, and not any more")
+            attempts.deactivated += gone
 
     def _plugins(self) -> None:
         self._install()

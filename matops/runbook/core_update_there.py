@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import shlex
 import time
 from dataclasses import dataclass, field
@@ -36,12 +37,16 @@ from matops.mysql.monitor import Monitor
 from matops.mysql.session import Address, DatabaseError
 from matops.mysql.update_eyes import Eyes, server_of
 from matops.runbook import alert, core_update_clear, core_update_expected
+from matops.runbook.core_update_advice import advice
 from matops.runbook.core_update_clear import LABEL
 from matops.runbook.core_update_watch import Care, Watch
 from matops.runbook.rehearse_look import maker
 
-PHP = ("-d", "memory_limit=2G", "-d", "max_execution_time=0")
-"""The web's limits are for requests; unlimited memory would call the kernel's killer."""
+PHP = ("-d", "max_execution_time=0", "-d", "mysqlnd.net_read_timeout=31536000")
+"""The web's limits are for requests. An ALTER may take longer than a day, PHP's own patience."""
+MEMORY = ("-d", "memory_limit=2G")
+"""Unless PHP has more by itself; unlimited memory would call the kernel's killer."""
+_LIMIT = "echo 'limit=', ini_get('memory_limit');"
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class Attempts:
     still_ours: Callable[..., None]
     begin: Callable[[str], object] = lambda name: None
     """Hears a job's name before it is started."""
+    guard: Callable[[], object] = lambda: None
+    """Called every minute while it runs."""
     restarts: int = 0
     migrations: int = 0
     seconds: float = 0.0
@@ -81,6 +88,8 @@ class Attempts:
     """Of plugins: it says 'successfully updated' all the same."""
     deactivated: list[str] = field(default_factory=list)
     _told: set[str] = field(default_factory=set)
+    _done: list[str] = field(default_factory=list)
+    """Statements that came to their end, in whatever run."""
 
     def go(self, to_version: str, attach: str = "") -> Ending:
         """Until core:update has come to its own end. Raises MatopsError where a migration failed,
@@ -107,7 +116,7 @@ class Attempts:
         self.still_ours()
         self.begin(name)
         words = shlex.split(command_line(self.site, ["core:update", "--yes"]))
-        command = shlex.join([words[0], *PHP, *words[1:]])
+        command = shlex.join([words[0], *PHP, *self._memory(), *words[1:]])
         # umask: what it writes into tmp/ must stay readable for a web server of another user.
         script = f"umask 022; exec env -u MATOPS_CONFIG -u MATOPS_JOB -u MATOPS_FENCE {command}"
         user = self.site.worker or str(self.site.machine["user"])
@@ -115,6 +124,14 @@ class Attempts:
             raise MatopsError(f"a job named {name} is there already", host=self.site.host.name)
         self.say(f"  core:update started as job {name}: it goes on whatever happens to this run")
         return name
+
+    def _memory(self) -> tuple[str, ...]:
+        """A wrapper (setting php) that gives more than MEMORY keeps it."""
+        found = self.site.host.run(
+            [self.site.php, "-r", _LIMIT], user=self.site.worker, check=False,
+            what="read PHP's memory_limit",
+        )  # fmt: skip
+        return () if _more_than_ours(found.text) else MEMORY
 
     def _clear(self, last: str) -> None:
         core_update_clear.clear(self.site, last, self.say, self.still_ours)
@@ -132,7 +149,7 @@ class Attempts:
             name = attach
             watch = Watch(
                 self.site, name, eyes or (lambda: self._eyes(stack, name)), expected,
-                self._care(), self.say,
+                self._care(), self.say, self._done,
             )  # fmt: skip
             try:
                 code = watch.follow()
@@ -143,7 +160,9 @@ class Attempts:
                     next=f"run the same again: it attaches; to end it all the same: "
                     f"jobs.stop {name} (a migration cut off in the middle is begun again)",
                 ) from None
-        self.migrations += sum(1 for step in watch.output.steps if not step.error)
+        ended = [step.statement for step in watch.output.steps if not step.error]
+        self.migrations += len(ended)
+        self._done += ended
         ending = judge(code, watch.output, up_to_date_words(self.site.docroot), self._current())
         last = watch.output.steps[-1].statement if watch.output.steps else ""
         return ending, last
@@ -153,7 +172,7 @@ class Attempts:
             for line in alert.send(self.site, what, text):
                 self.say(f"  alert: {line}")
 
-        return Care(end_idle=self.asked.end_idle, alert=wake)
+        return Care(end_idle=self.asked.end_idle, alert=wake, guard=self.guard)
 
     def _eyes(self, stack: contextlib.ExitStack, name: str) -> Optional[Eyes]:
         """The watch over the database; None where it cannot be now: the update goes on without.
@@ -243,17 +262,12 @@ class Attempts:
             f"core:update failed at {what}" if ending.what else f"core:update failed: {what}",
             host=self.site.host.name,
             state=f"{self._versions()}; it was not started again",
-            next=_advice(ending),
+            next=advice(ending),
         )
 
 
-def _advice(ending: Ending) -> str:
-    if "memory size" in ending.why:
-        return "raise PHP's memory_limit for this one (setting php: a wrapper), then run this again"
-    if ending.step is None:
-        return "repair what the message says, then run this again: it goes on where it stopped"
-    return (
-        "repair the schema as the message says (a missing table or column, rows that do not fit), "
-        "then run this again: finished update files are not repeated, what is there already is "
-        "passed over"
-    )
+def _more_than_ours(text: str) -> bool:
+    found = re.search(r"limit=(\d+)([KMGkmg]?)", text)
+    if not found:
+        return False
+    return int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[found[2].upper()] > 2 << 30

@@ -6,6 +6,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, Union
 
@@ -17,7 +18,7 @@ from matops.matomo.update_output import Step, UpdateOutput
 from matops.mysql.guard import Policy
 from matops.mysql.session import DatabaseError
 from matops.mysql.update_eyes import Eyes, Sight
-from matops.mysql.update_watch import Blocked, Connection
+from matops.mysql.update_watch import Blocked, Connection, squeezed
 from matops.runbook.core_update_expected import Expected
 from matops.units import show_duration, show_size
 
@@ -25,6 +26,9 @@ EVERY = 60.0  # seconds between two lines about the same statement
 FIRST = 10.0  # seconds after which a statement is worth a line
 TOLD = 2.0  # seconds that a wait for a lock may last before it is told
 ALERT = 30.0  # seconds of such a wait before somebody is woken
+GONE = 600.0
+"""Seconds without a statement's being seen in the server, after it was: php then waits for an
+answer that never comes, where a firewall forgot the silent connection (an ALTER of hours)."""
 _MANY = 200  # migrations: beyond that only slow ones have a line of their own
 _SLOW = 5.0  # seconds
 _TICKS = (0.2, 1.0)  # seconds between two looks, at the beginning and later
@@ -37,6 +41,8 @@ class Care:
     end_idle: bool = False
     policy: Policy = field(default_factory=Policy)
     alert: Callable[[str, str], Any] = lambda what, text: None
+    guard: Callable[[], Any] = lambda: None
+    """Called every ``EVERY`` seconds."""
 
 
 class Watch:
@@ -50,7 +56,9 @@ class Watch:
         expected: Expected,
         care: Care,
         say: Callable[[str], object],
+        done: Sequence[str] = (),
     ) -> None:
+        """``done``: statements of earlier runs of this update, which a crash cut off."""
         self._site, self.name = site, name
         self._eyes = eyes if isinstance(eyes, Eyes) else None
         self._get_eyes = (lambda: None) if isinstance(eyes, Eyes) else eyes
@@ -64,6 +72,10 @@ class Watch:
         self._blockers: tuple[int, str] = (0, "")
         self._blocked_told = self._alerted = 0.0
         self._blind_told = self._disk_told = False
+        self._done = list(done)
+        self._seen_at = self._began
+        self._gone_told = ""
+        self._guarded = self._began
         self._swept = 0.0
 
     def follow(self) -> Optional[int]:
@@ -101,6 +113,7 @@ class Watch:
         statement, now = self.output.current, time.monotonic()
         if statement != self._statement:
             self._statement, self._since, self._line_at = statement, now, now - EVERY + FIRST
+            self._seen_at = 0.0
         sight = None
         if self._eyes is None and now - self._eyes_at >= EVERY:
             self._eyes_at, self._eyes = now, self._get_eyes()
@@ -108,6 +121,10 @@ class Watch:
             with contextlib.suppress(DatabaseError):  # what the account may not see
                 sight = self._eyes.look(statement, self._ports())
         self._about_lock(sight)
+        self._about_gone(sight, now)
+        if now - self._guarded >= EVERY:
+            self._guarded = now
+            self._care.guard()
         if now - self._line_at >= EVERY:
             self._line_at = now
             self._say(f"  {self.line(sight)}")
@@ -133,7 +150,9 @@ class Watch:
                  f"{_short(self._statement)}"]  # fmt: skip
         words += _inside(sight)
         words += self._expected.words(self._statement, elapsed)
-        left = self._expected.left([step.statement for step in self.output.steps], elapsed)
+        ended = [*self._done, *(step.statement for step in self.output.steps)]
+        eta = sight.eta if sight else None
+        left = self._expected.left(ended, elapsed, self._statement, eta)
         if left is not None:
             words.append(f"all migrations: about {show_duration(left)} left by the plan")
         return "; ".join(words)
@@ -181,6 +200,23 @@ class Watch:
             for words in self._eyes.end_idle(mine.id, blocked.table, self._care.policy):
                 self._say(f"  ended: {words}")
 
+    def _about_gone(self, sight: Optional[Sight], now: float) -> None:
+        """A statement of SQL that the server worked on and does not any more, and php waits."""
+        if sight is None or not self._statement:
+            return
+        if sight.connection is not None:
+            self._seen_at = now if _same(sight.connection, self._statement) else 0.0
+        elif self._seen_at and now - self._seen_at > GONE and self._gone_told != self._statement:
+            self._gone_told = self._statement
+            text = (
+                f"the server ended this {show_duration(now - self._seen_at)} ago, php still waits "
+                f"for it: {_short(self._statement)}; most likely a firewall dropped the silent "
+                f"connection. jobs.stop {self.name}, then core.update again: what is there already "
+                "is passed over"
+            )
+            self._say(f"  STUCK? {text}")
+            self._care.alert("core:update waits for a statement that has ended", text)
+
     def _about_disk(self) -> None:
         low = None
         if self._eyes is not None:
@@ -191,6 +227,11 @@ class Watch:
             text = f"only {show_size(low)} are free where the database keeps its files"
             self._say(f"  LOW DISK: {text}")
             self._care.alert("the disk is filling up during core:update", text)
+
+
+def _same(connection: Connection, statement: str) -> bool:
+    """The very statement, not one that a console command runs as its part."""
+    return squeezed(connection.statement)[:900] == squeezed(statement)[:900]
 
 
 def _inside(sight: Optional[Sight]) -> list[str]:

@@ -86,6 +86,11 @@ def test_a_failing_migration_stops_and_after_the_repair_it_goes_on(
     before = site.ask("matomo.migrated:snapshot")
     sandbox.sql("rename table matomo.matomo_segment to matomo.kept_segment")
     plugin(tmp_path, "Broken", "2.0.0", "ALTER TABLE matomo_nowhere ADD COLUMN x INT NULL")
+    file = tmp_path / "Broken/Updates/2.0.0.php"
+    opens = "self::disableMaintenanceMode(); $updater->executeMigrations"
+    text = file.read_text().replace("$updater->executeMigrations", opens)
+    assert opens in text
+    file.write_text(text)
     _add_plugin(sandbox, tmp_path / "Broken")
     with holding(sandbox, "matomo_log_visit"):  # idle for 10 s by the time it is met
         failed = fab("core.update", "--yes")
@@ -104,6 +109,9 @@ def test_a_failing_migration_stops_and_after_the_repair_it_goes_on(
     assert "ended: connection" in run.text, run.text
     assert "deactivated: Broken" in run.text and "plugins failed in it" in run.text, run.text
     assert "activating AIAgents, BotTracking" in run.text, run.text
+    assert "maintenance_mode was switched by the update itself; put back" in run.text, run.text
+    config = sandbox.exec("cat", f"{DOCROOT}/config/config.ini.php").stdout
+    assert "\nmaintenance_mode = 1\n" in config
     assert versions(sandbox) == sandbox.release_version
     look = CoreUpdate(site, print, print).look()
     assert not look.actions and "it deactivated Broken" in look.because
@@ -116,7 +124,11 @@ def test_it_is_refused_where_it_must_be(migrating: Sandbox, site: Site) -> None:
     with pytest.raises(Refused, match="started by hand: process"):
         step.look()
     sandbox.exec("sh", "-c", "kill $(cat /run/fake.pid)")
-    sandbox.exec("sed", "-i", "s/^maintenance_mode.*//", f"{DOCROOT}/config/config.ini.php")
+    config = f"{DOCROOT}/config/config.ini.php"
+    sandbox.exec("sh", "-c", f"chown root:www-data {config}; chmod 640 {config}")
+    with pytest.raises(Refused, match="www-data may not write"):
+        step.look()
+    sandbox.exec("sed", "-i", "s/^maintenance_mode.*//", config)
     with pytest.raises(Refused, match="maintenance mode is off"):
         step.look()
     sandbox.sql("update matomo.matomo_option set option_value = '99.0.0' "

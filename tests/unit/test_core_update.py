@@ -11,6 +11,7 @@ from matops.matomo.core_update_judge import (
     PLUGINS,
     STOPPED,
     UP_TO_DATE,
+    Ending,
     judge,
 )
 from matops.matomo.core_update_look import behind
@@ -19,7 +20,9 @@ from matops.matomo.migrated import BEGUN, HARMLESS, HISTORY, MIGRATED, NOTHING, 
 from matops.matomo.rehearsal import Migration, Rehearsal
 from matops.matomo.update_output import UpdateOutput
 from matops.mysql.update_watch import Connection, find, schema_changes
+from matops.runbook.core_update_advice import advice
 from matops.runbook.core_update_expected import of
+from matops.runbook.core_update_others import changed, fitting
 
 WORDS = ("Everything is already up to date.",)
 HEAD = "    *** Update ***\n\n"
@@ -69,6 +72,8 @@ Matomo has been successfully updated!
         (143, f"{HEAD}{ONE}{OPEN}", STOPPED),
         (255, "PHP Fatal error:  Allowed memory size of 5 bytes exhausted", FAILED),
         (255, "SQLSTATE[HY000] [2002] Connection refused", CRASHED),
+        (1, "SQLSTATE[08004] [1040] Too many connections", CRASHED),
+        (1, "SQLSTATE[08S01]: 1047 WSREP has not yet prepared node for application use", CRASHED),
         (1, "SQLSTATE[HY000] [1045] Access denied for user", FAILED),
         (1, 'The "--dry-run" option does not exist.', FAILED),
         (0, f"{HEAD}{ONE}{PLUGIN}", PLUGINS),
@@ -108,6 +113,8 @@ def test_whose_connection_it_is() -> None:
         _busy(3, "web2:40001", "/* matops.optimize r 1 */ ALTER TABLE `a` FORCE"),
     ]
     assert find(seen, {40000}, "whatever", "m") == seen[0]
+    assert find(seen, {40000}, "whatever", "other") is None
+    assert find(seen, {40001}, "ALTER TABLE `a` ADD x INT", "m") == seen[1], "web2: another's port"
     assert find(seen, (), "ALTER TABLE `a` ADD x INT;", "m") == seen[1]
     assert find(seen, (), "ALTER TABLE `a` ADD x INT;", "other") is None
     assert find(seen, (), "", "m") is None
@@ -172,7 +179,39 @@ def test_times_of_the_plan() -> None:
     expected = of(
         rehearsal, {"rehearsed_at": 7.0, "phases": {"down": lines[:1]}, "quick": lines[1:]}
     )
-    assert expected.left((), 10.0) == 170.0
+    assert expected.left((), 0.0) == 180.0
+    assert expected.left((), 10.0, "ALTER TABLE a ADD x INT") == 170.0
+    assert expected.left((), 500.0, "ALTER TABLE a ADD x INT;") == 120.0, (
+        "late: not the others' time"
+    )
+    assert expected.left((), 500.0, "ALTER TABLE a ADD x INT", eta=30.0) == 150.0
     assert expected.left(["./console x --dates=2026-11-02,today"], 0.0) == 60.0
     assert expected.words("ALTER TABLE a ADD x INT", 100.0)[0].endswith("longer than its longest")
     assert of(rehearsal, {"rehearsed_at": 8.0, "phases": {}}).left((), 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("why", "words"),
+    [
+        ("SQLSTATE[HY000]: General error: 1205 Lock wait timeout exceeded", "BLOCKED above"),
+        ("SQLSTATE[HY000]: General error: 1114 The table 'x' is full", "make room"),
+        ("SQLSTATE[HY000]: General error: 1290 running with the --read-only option", "read_only"),
+        ("SQLSTATE[42000]: Syntax error or access violation: 1142 ALTER command denied", "GRANT"),
+        ("Allowed memory size of 5 bytes exhausted", "memory_limit"),
+        ("SQLSTATE[42S02]: Base table or view not found: 1146 Table 'm.x' missing", "repair"),
+    ],
+)
+def test_what_to_do_about_a_failed_migration(why: str, words: str) -> None:
+    assert words in advice(Ending(FAILED, why))
+
+
+def test_what_the_update_wrote_is_brought_to_the_other_servers() -> None:
+    before = "[General]\nmaintenance_mode = 1\nx = 1\ny[] = a\nz = 1\n[log]\nlevel = 1\n"
+    now = "[General]\nx = 2\ny[] = a\ny[] = b\nz = 2\nnew = 1\n[log]\nlevel = 2\n"
+    changes = changed(before, now)
+    assert [name for _, name, *_ in changes] == ["x", "y", "z", "new"]
+    there = {"General.x": {"value": "1"}, "General.y": {"value": ["a"]},
+             "General.z": {"value": "9"}, "General.new": None}  # fmt: skip
+    edits, kept = fitting(changes, there)
+    assert edits == [["General", "x", "2"], ["General", "y", ["a", "b"]], ["General", "new", "1"]]
+    assert kept == ["[General] z"]
