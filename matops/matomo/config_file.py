@@ -97,11 +97,12 @@ def _temp(path: str) -> str:
 
 
 def sweep(path: str) -> None:
-    """Removes what a killed run left: the process whose number is in the name is gone."""
+    """Removes what a killed run left: the process whose number is in the name is gone, or has
+    ours, which has not begun."""
     folder, name = os.path.split(path)
     for left in glob.glob(f"{glob.escape(f'{folder}/.{name}.matops-')}*.php"):
         pid = left.rpartition("-")[2][: -len(".php")]
-        if pid != str(os.getpid()) and not os.path.exists(f"/proc/{pid}"):
+        if pid == str(os.getpid()) or not os.path.exists(f"/proc/{pid}"):
             with contextlib.suppress(OSError):
                 os.unlink(left)
 

@@ -70,8 +70,11 @@ def lost(before: Arrival, after: Arrival, same_kind: bool = True, *, alone: bool
     if silent := _silent(before.marker.get("sent", ()), after.marker.get("sent", ())):
         return f"a marker request is no longer answered: {silent}"
     # What a balancer sent to this server before, it may send to another now.
-    logs = [each["path"] for each in before.marker.get("logs", []) if each["local"] or alone]
-    gone = [path for path in logs if path not in after.logs]
+    logs = [each for each in before.marker.get("logs", []) if each["local"] or alone]
+    # A rotation between the two looks: renamed, but the server still writes to it.
+    renamed = {each["inode"] for each in after.marker.get("logs", []) if each.get("inode")}
+    gone = [each["path"] for each in logs
+            if each["path"] not in after.logs and each.get("inode") not in renamed]  # fmt: skip
     if gone:
         return f"requests to the tracker no longer arrive in {', '.join(gone)}"
     if not same_kind:

@@ -132,11 +132,15 @@ class ConfigSwitch(Step):
 
     def took_back(self, why: str) -> MatopsError:
         """The error after a switch was undone at once."""
+        others = ", ".join(self.site.settings.servers) if self.first else ""
+        before = f"; the servers that came before it are still switched (of {others})"
         return MatopsError(
             why,
             host=self.site.host.name,
-            state=f"{self.name} was taken back at once: [{self.SECTION}] {self.NAME} is as before",
-            next="repair that, then run this again",
+            state=f"{self.name} was taken back at once: [{self.SECTION}] {self.NAME} is as before "
+            f"here{before if others else ''}",
+            next="repair that, then run this again"
+            + ("; rollback puts the others back" if self.first else ""),
         )
 
     @property

@@ -115,3 +115,8 @@ def test_what_no_longer_arrives_is_told() -> None:
     assert lost(public, arrived(), alone=False) == "", "the balancer chose another server"
     assert "no longer arrive in /log/p" in lost(public, arrived())
     assert lost(arrived(), arrived()) == "", "no log was readable before either"
+    for each in before.marker["logs"]:
+        each["inode"] = 7
+    rotated = arrived(witness.RECORDING, 204, "/log/a.1")
+    rotated.marker["logs"][0]["inode"] = 7
+    assert lost(before, rotated) == "", "renamed: the server still writes to it"
