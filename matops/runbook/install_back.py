@@ -9,6 +9,7 @@ from matops.matomo.install.place import BACK, BUILT, DONE, HALF
 from matops.matomo.release.stages import downloads_of
 from matops.matomo.site import Site
 from matops.runbook import install_calls as calls
+from matops.runbook.core_update_run import NOTE
 from matops.runbook.install_calls import Confirm, confirmed
 from matops.runbook.outage import Outage
 from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
@@ -104,6 +105,8 @@ class InstallBack(Step):
                 host=self.site.host.name,
                 next="run this again",
             )
+        if self._outage.noted(NOTE):  # the next update has a start of its own
+            self._outage.note(NOTE, None)
         self._outage.forget(calls.KEY)
         kept = f"; the configuration as it was with the new release: {self._kept}"
         line = f"Matomo {old} again; {self._proof}{kept if self._kept else ''}"
