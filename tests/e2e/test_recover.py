@@ -52,8 +52,11 @@ def only_bodies(book: Book, opened: Ran) -> None:
     lost = [book.sent[number] for number in book.lost]
     assert {answer.kind for answer in lost} == {BULK, BODY}, book.line()
     requests = {answer.numbers for answer in lost}
+    # MariaDB may abort the transaction of a bulk request at any time: that is a 500, known to the
+    # client, and no loss of the outage.
+    silent = {answer.numbers for answer in lost if answer.ok}
     told = re.search(r"(\d+) LOST FOR GOOD: POST body", opened.out)
-    assert told and int(told[1]) >= len(requests), opened.out
+    assert told and int(told[1]) >= len(silent), opened.out
     assert int(told[1]) - len(requests) <= 20  # about the edges: a log knows seconds only
 
 
