@@ -80,6 +80,9 @@ def _wrong(facts: dict[str, Any], lives: dict[int, int]) -> str:
         return f"Redis throws waiting hits away {when} (maxmemory-policy {policy})"
     if lives:
         return f"the list {queue_settings.KEY} has a time to live: {min(lives.values())} s"
+    if limit and int(facts["used"]) >= limit:
+        # SET, which takes a worker's lock, is refused then as RPUSH is: it cannot even be drained.
+        return f"Redis is full ({show_size(limit)} of maxmemory): it takes no hits and no locks"
     if facts["role"] not in ("", "master"):
         return f"Redis at {facts['where']} is a {facts['role']}: it takes no writes"
     if not facts["last_append_ok"]:
@@ -95,6 +98,9 @@ def cure_of(wrong: str) -> str:
     logs = "or let the access logs carry the outage"
     if "maxmemory-policy" in wrong:
         return f"redis-cli CONFIG SET maxmemory-policy noeviction, and in redis.conf; {logs}"
+    if "is full" in wrong:
+        return ("redis-cli CONFIG SET maxmemory to some more at once (else no worker drains it), "
+                "then queue.drain")  # fmt: skip
     return f"repair that (Redis' own log tells more); {logs}"
 
 

@@ -179,6 +179,9 @@ class Watch:
             below = max(int(seen["depth"] or 0) // 10, 100)
             code = self._run(["queue.drain", "--below", str(below)])
             self._say(f"draining ended with code {code}")
+            if code:
+                why = "another run holds the lock" if code == 75 else f"it ended with code {code}"
+                self._alert("draining the queue did not end well", f"{why}; {line}. {_cure(state)}")
         return line
 
     def _may_drain(self, data: dict[str, Any]) -> bool:

@@ -7,9 +7,10 @@ from typing import Any
 
 from matops.errors import MatopsError
 from matops.host import jobs as host_jobs
+from matops.matomo.queue_space import cure_of
 from matops.matomo.site import Site
 from matops.runbook.queue_drain_there import Drain, depth, refuse_unless_recording
-from matops.runbook.queue_facts import beyond_line, depth_line
+from matops.runbook.queue_facts import beyond_line, depth_line, own_line
 from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
 from matops.runbook.there import run_there, same_or_refuse
 from matops.units import show_duration
@@ -45,7 +46,9 @@ class DrainQueue(Step):
         found = self.site.ask("matomo.queue:status", timeout=600)
         if found["why_none"]:
             return Look(because=f"{found['why_none']}: there is no queue to drain", skip=True)
-        notes = [line for line in (beyond_line(found),) if line]
+        own = own_line(found, len(self.site.settings.servers))
+        notes = [line for line in (beyond_line(found), own) if line]
+        notes += [f"{wrong}; {cure_of(wrong)}" for wrong in [found["space"]["wrong"]] if wrong]
         if not self.site.host.is_local and (attach := self._running()):
             return Look([attach], notes=notes)
         waiting = found["sets"] - found["beyond"]

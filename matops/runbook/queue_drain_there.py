@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Optional
 
 from matops.errors import MatopsError, Refused
-from matops.matomo import console, queue
+from matops.matomo import console, queue, queue_space
 from matops.matomo.site import Site
 from matops.runbook.queue_drain_words import Progress, complaint, met_another, no_headway
 from matops.runbook.step import Say
@@ -68,7 +68,8 @@ class Drain:
         a list that does not move, a backend that is not reached."""
         self._aborts = here(self._site, "aborts")
         if self._aborts and self._parallel != 1:
-            how = "single request sets" if self._parallel else "one worker at a time"
+            how = ("single request sets" if self._parallel else
+                   "one worker at a time (or --workers N, with single request sets)")  # fmt: skip
             self._say(f"  the server has innodb_snapshot_isolation: {how}, lest workers that meet "
                       "record hits twice")  # fmt: skip
         with concurrent.futures.ThreadPoolExecutor(64) as pool:
@@ -217,6 +218,12 @@ class Drain:
         others = [n for n in lists if lists[n] and n < found["workers"] and n not in self._stuck]
         if not self._stuck or self._running or others:
             return
+        wrong = here(self._site, "look")["errors"]
+        if wrong:
+            raise MatopsError(
+                f"nothing is processed: {wrong[0]}", host=self._site.host.name,
+                state=f"{found['sets']} request sets wait", next=queue_space.cure_of(wrong[0]),
+            )  # fmt: skip
         number, why = next(iter(self._stuck.items()))
         first = queue.first_of(self._site.docroot, number)
         only = f" --queue-id={number}" if found["workers"] > 1 else ""

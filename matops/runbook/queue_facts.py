@@ -113,3 +113,15 @@ def beyond_line(found: dict[str, Any]) -> Optional[str]:
         f"): numQueueWorkers was lowered to {found['setup']['workers']}; raise it to "
         f"{int(max(lists, key=int)) + 1} and drain"
     )
+
+
+def own_line(found: dict[str, Any], servers: int) -> Optional[str]:
+    """Where several servers name a Redis by loopback or socket: each has a queue of its own."""
+    where = str(found.get("where", ""))
+    name = where.rpartition(" at ")[2]
+    if servers < 2 or not name.startswith(("127.", "localhost:", "/", "::1:")):
+        return None
+    return (
+        f"{where} is each server's own, if it runs on each of the {servers}: then every one has a "
+        "queue of its own, and a drain empties this server's only; fab -H each queue.drain"
+    )

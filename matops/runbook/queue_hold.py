@@ -91,6 +91,8 @@ class HoldQueue(Step):
             why = "tracking is off (record_statistics = 0): nothing comes in, nothing is processed"
             return Look(because=why, skip=True, notes=[depth_line(found)])
         notes = [depth_line(found), room_line(found), *found["space"]["warnings"]]
+        if own := queue_facts.own_line(found, len(self._sites)):
+            notes.append(own)
         self._refuse_unfit(found, notes)
         entries = self._schedules(notes)
         actions = list(self._actions(found, entries))

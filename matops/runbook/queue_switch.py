@@ -112,6 +112,10 @@ class SwitchQueue(Step):
             return Look(because="the outage did not switch the queue here")
         before = record[FOUND][ENABLED]
         to = f"= {before['raw']}" if before else "taken out again: it was not there"
+        if not self._settings()["enabled"]:  # on again: into a dead backend every hit is lost
+            found = self.site.ask("matomo.queue:status", timeout=600)
+            if not found["why_none"]:
+                self._refuse_unfit(found, "The queue stays off")
         return Look([Action(f"[{PLUGIN}] {ENABLED} {to}", "as it was found", BACK)])
 
     # --- act ---------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ def found(**changed: Any) -> dict[str, Any]:
         ({"policy": "volatile-ttl"}, {0: 60}, "time to live"),
         ({"role": "slave"}, {}, "takes no writes"),
         ({"policy": None}, {}, ""),
+        ({"used": 4 * GB}, {}, "no hits and no locks"),
         ({"last_append_ok": False}, {}, "append-only file"),
         ({"last_save_ok": False}, {}, ""),  # no save points: it goes on
         ({"last_save_ok": False, "save": "60 1"}, {}, "refuses writes"),
@@ -157,6 +158,12 @@ def test_lists_that_no_worker_looks_at() -> None:
     left = found(beyond=7, lists={"0": 3, "5": 7})
     assert "raise it to 6" in str(queue_facts.beyond_line(left))
     assert queue_facts.beyond_line(found()) is None
+
+
+def test_a_redis_of_each_server() -> None:
+    assert queue_facts.own_line(found(where="Redis at 127.0.0.1:6379"), 1) is None
+    assert queue_facts.own_line(found(where="Redis at 10.0.0.9:6379"), 3) is None
+    assert "each server's own" in str(queue_facts.own_line(found(where="Redis at /run/r.sock"), 2))
 
 
 def test_the_table_an_operator_reads() -> None:
