@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from matops.matomo.site import Site
+from matops.host.shell import Host
+from matops.matomo.site import Site, open_site
 from matops.runbook.install_back import InstallBack
 from matops.runbook.install_end import InstallSettled
 from matops.runbook.install_release import BuildRelease, InstallRelease
 from matops.runbook.stage import StageRelease
 from matops.runbook.step import Evidence, Look, Step
 from matops.settings import Settings
-from tests.conftest import SiteFactory
 from tests.host.release_kit import mini
 from tests.sandbox import Sandbox
 
@@ -118,13 +118,13 @@ def stage(site: Site, folder: Any) -> None:
 class Small:
     """The small Matomo of one test."""
 
-    def __init__(self, sandbox: Sandbox, sites: SiteFactory, docroot: str = DOCROOT) -> None:
-        self.sandbox, self._sites, self.docroot = sandbox, sites, docroot
+    def __init__(self, sandbox: Sandbox, host: Host, docroot: str = DOCROOT) -> None:
+        self.sandbox, self.host, self.docroot = sandbox, host, docroot
         self.said: list[str] = []
 
     def site(self) -> Site:
         """As it is now."""
-        return self._sites(settings=Settings(docroot=self.docroot, state_dir=STATE))
+        return open_site(self.host, Settings(docroot=self.docroot, state_dir=STATE))
 
     def step(self, **asked: Any) -> InstallRelease:
         """release.install, not run yet."""
@@ -155,6 +155,12 @@ class Small:
         """As root, in the docroot."""
         script = f"cd {self.docroot}; {script}"
         return self.sandbox.exec("sh", "-ec", script).stdout
+
+    def fix(self, name: str, on: bool) -> None:
+        """``chattr +i`` (or ``-i``), which Debian's smallest does not have: FS_IOC_SETFLAGS."""
+        self.sh(f"""python3 -c "import fcntl
+with open('{name}') as file:
+    fcntl.ioctl(file, 0x40086602, ({0x10 if on else 0} | 0x80000).to_bytes(8, 'little'))" """)
 
     def listing(self, *but: str) -> list[str]:
         """Every entry with kind, owner, mode, size and content; not what is below ``but``."""

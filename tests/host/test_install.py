@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from matops.errors import Refused, UsageError
-from tests.conftest import SiteFactory
+from tests.conftest import HostFactory
 from tests.host import install_kit as kit
 from tests.host.install_kit import NEW, OLD, ROOT, Small
 from tests.sandbox import Sandbox
@@ -24,9 +24,9 @@ def built(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture
-def small(sandbox: Sandbox, site_factory: SiteFactory, built: list[Path]) -> Iterator[Small]:
-    """A small Matomo 5.3.1 with 5.9.0 staged."""
-    found = Small(sandbox, site_factory)
+def small(sandbox: Sandbox, host_factory: HostFactory, built: list[Path]) -> Iterator[Small]:
+    """A small Matomo 5.3.1 with 5.9.0 staged; one connection for all its steps."""
+    found = Small(sandbox, host_factory())
     while built:
         kit.stage(found.site(), built.pop())
     yield found
@@ -148,6 +148,13 @@ def test_a_docroot_that_is_a_link_is_switched(small: Small) -> None:
     small.back()
     assert small.sh("readlink /srv/small/matomo").strip() == target
     assert small.listing("tmp") == before
+    # A link inside that names the folder itself would go on with the old tree.
+    small.sh("ln -s $(realpath .)/misc mine")
+    assert not any("the docroot is a link" in note for note in small.look().notes)
+    small.install()
+    assert small.version() == NEW and small.sh("readlink /srv/small/matomo").strip() == target
+    small.back()
+    assert small.version() == OLD
 
 
 def test_where_no_exchange_is_possible_the_files_are_copied(small: Small) -> None:
@@ -156,8 +163,17 @@ def test_where_no_exchange_is_possible_the_files_are_copied(small: Small) -> Non
     with pytest.raises(Refused, match=r"is a mount point \(ext4|xfs|overlay\).*--how copy"):
         small.look(how="exchange")
     # A mount point has another filesystem above it: the stage must lie inside. A bind has not.
+    small.fix("core/Both.php", True)
+    try:
+        with pytest.raises(Refused, match=r"immutable, first .*core/Both.php.*chattr -i"):
+            small.look()
+    finally:
+        small.fix("core/Both.php", False)
+    small.sh("sleep 60 >/dev/null 2>&1 & echo $! > ../pid")
     look = small.look()
     assert any("an exchange is not possible" in note for note in look.notes)
+    assert any("at work in the docroot" in note and "sleep (pid" in note for note in look.notes)
+    small.sh("kill $(cat ../pid)")
     small.install()
     assert small.version() == NEW and small.sh("cat core/Both.php") == f"<?php // {NEW}"
     assert small.sh("ls core plugins").split() == [
@@ -214,7 +230,7 @@ def test_no_room_and_a_read_only_filesystem(small: Small) -> None:
     small.sh(
         "cd ..; mkdir full; mount -t tmpfs -o size=40M none full; cp -a matomo .matops-stage full/"
     )
-    there = Small(small.sandbox, small._sites, f"{kit.TOP}/full/matomo")
+    there = Small(small.sandbox, small.host, f"{kit.TOP}/full/matomo")
     with pytest.raises(Refused, match=r"not enough room at .*free"):
         there.install()
     assert there.version() == OLD
