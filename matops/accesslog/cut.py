@@ -212,7 +212,7 @@ class Cutter:
         reason = verdict.not_a_hit(method, query, status, self.rules.window.statuses)
         if reason:
             if reason is verdict.BODY and not self._off[0] <= key < self._off[1]:
-                reason = verdict.BODY_RECORDED if status[:1] == b"2" else reason
+                reason = verdict.BODY_OUTSIDE
             tally.reasons[reason] += 1
             return
         inner = self._inner[0] <= key < self._inner[1]

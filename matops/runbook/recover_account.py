@@ -112,8 +112,8 @@ class RecoverAccount(Step):
             "matomo.archive_days:held", start=window.start, end=window.end, timeout=3600
         )
         made.lines.append(
-            f"the database holds {held['visits']} visits and {held['actions']} actions of the "
-            f"window, {window.shown}"
+            f"the database holds {held['actions']} actions of the window, {window.shown}, and "
+            f"{held['visits']} visits whose last action lies in it"
         )
         if not self._built:
             begin, end = show_moment(window.start), show_moment(window.end)
