@@ -102,6 +102,7 @@ def redis_facts(settings: dict[str, str]) -> dict[str, Any]:
                 "role": info.get("role", ""),
             }
             facts["save"] = _config(redis, "save")
+            facts["dir"] = _config(redis, "dir")
             facts["stops_unsaved"] = _config(redis, "stop-writes-on-bgsave-error") != "no"
             facts["policy"] = facts["policy"] or _config(redis, "maxmemory-policy")
             facts["waiting"] = _waiting(redis, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -37,10 +38,24 @@ def look(setup: Setup, store: Store, docroot: str) -> Space:
         if "error" in facts:
             raise MatopsError(str(facts["error"]))
         free_here = int(memory().get("MemAvailable", 0) or 0)
+        facts["disk"] = _disk(facts)
         return of_redis(facts, free_here, store.lives())
     assert isinstance(store, MysqlStore) and setup.backend == MYSQL
     with Database(docroot, timeout=30) as db:
         return of_disk(space.look(servers.look(db.session), db.is_local))
+
+
+def _is_here(facts: dict[str, Any]) -> bool:
+    return str(facts["where"]).startswith(("127.", "localhost", "/", "::1"))
+
+
+def _disk(facts: dict[str, Any]) -> Optional[int]:
+    """Free bytes where this machine's Redis keeps its files; None where that is not seen."""
+    try:
+        seen = os.statvfs(str(facts["dir"])) if _is_here(facts) and facts["dir"] else None
+    except OSError:
+        return None
+    return seen.f_bavail * seen.f_frsize if seen else None
 
 
 def of_disk(room: Optional[space.Room]) -> Space:
@@ -55,7 +70,7 @@ def of_disk(room: Optional[space.Room]) -> Space:
 def of_redis(facts: dict[str, Any], available: int, lives: dict[int, int]) -> Space:
     """``facts`` of queue_settings.redis_facts, the free memory of this machine. Pure."""
     limit, used = int(facts["maxmemory"]), int(facts["used"])
-    local = str(facts["where"]).startswith(("127.", "localhost", "/", "::1"))
+    local = _is_here(facts)
     bounds: list[tuple[int, str]] = []
     if limit:
         bounds.append((limit - used, f"{show_size(used)} of maxmemory {show_size(limit)} used"))
@@ -63,7 +78,13 @@ def of_redis(facts: dict[str, Any], available: int, lives: dict[int, int]) -> Sp
         # A save forks: in the worst case every page that changes meanwhile is held twice.
         spare = max(available - KEEP_FREE, 0) // (2 if facts["save"] or facts["aof"] else 1)
         bounds.append((spare, f"{show_size(available)} of this machine's memory are free"))
-    elif not local and not limit and (whole := int(facts.get("machine_memory") or 0)):
+    if facts.get("disk") is not None and (facts["save"] or facts["aof"]):
+        # What is kept is written, and written anew beside that: full, Redis refuses writes.
+        spare = max(int(facts["disk"]) - used - space.RESERVE, 0) // 2
+        bounds.append(
+            (spare, f"{show_size(facts['disk'])} of the disk under {facts['dir']} are free")
+        )
+    if not local and not limit and (whole := int(facts.get("machine_memory") or 0)):
         # Another machine: at best what it has and Redis does not use; others may use it, too.
         spare = max(whole - used - KEEP_FREE, 0) // (2 if facts["save"] or facts["aof"] else 1)
         bounds.append((spare, f"no maxmemory; its machine has {show_size(whole)} altogether"))

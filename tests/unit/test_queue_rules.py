@@ -75,6 +75,8 @@ def test_a_redis_that_would_lose_hits(changed: Any, lives: Any, wrong: str) -> N
         ({"aof": False}, 2 * GB, 2 * GB - queue_space.KEEP_FREE),
         ({"maxmemory": 0, "where": "10.0.0.9:6379"}, 2 * GB, None),  # another machine
         ({"used": 5 * GB}, 20 * GB, 0),
+        ({"disk": 3 * GB, "dir": "/d"}, 20 * GB, (2 * GB - RESERVE) // 2),
+        ({"disk": 3 * GB, "dir": "/d", "aof": False}, 20 * GB, 3 * GB),
         (
             {"maxmemory": 0, "where": "10.0.0.9:6379", "machine_memory": 9 * GB, "used": GB},
             0,
