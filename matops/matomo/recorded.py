@@ -57,6 +57,8 @@ class Answer:
     times: Optional[int]
     why: str = ""
     others: int = 0
+    likely: bool = False
+    """None, because there is such a row of this address under another visitor id."""
 
 
 def look(docroot: str, hits: Sequence[Hit]) -> list[list[Any]]:
@@ -168,7 +170,8 @@ class _Asked:
         if self.times:
             return Answer(self.times)
         if self.likely:
-            return Answer(None, "there is a row of that time and address under another visitor id")
+            why = "there is a row of that time and address under another visitor id"
+            return Answer(None, why, likely=True)
         if self.wanted.kind == CONVERSION:
             return Answer(None, "no conversion of that time: a goal counts once a visit only")
         return Answer(0, others=self.others)

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Callable, Optional, TypeVar
 
 from matops.errors import MatopsError, OutcomeUnknown
-from matops.matomo import ini
+from matops.matomo import ini, queue_setup
 from matops.matomo.database import Database
 from matops.mysql.session import ConnectionCut, DatabaseError, NotReachable, Session
 
@@ -57,6 +57,9 @@ class Token:
     ) -> None:
         self._db = Database(docroot)
         self._table = self._db.table("user_token_auth")
+        whole = ini.text_of(self._db.config, "Tracker", "bulk_requests_use_transaction", "1")
+        self._whole = queue_setup.is_true(whole)
+        """False: there is no transaction, so nobody waits for a batch by its token's row."""
         self._replay, self._patience, self._stop, self._tell = replay, patience, stop, tell
         self.secret = ""
         self.id = 0
@@ -73,7 +76,7 @@ class Token:
                 next="make one in Matomo and give it with --token-file",
             )
         secret = secrets.token_hex(16)
-        digest = _hash(secret, salt)
+        digest = hash_of(secret, salt)
         self._run("token_put", login, f"{NAME} {self._replay}", digest)
         self.id = int(self._db.session.value("token_id", (digest,), tokens=self._table))
         self.secret = secret
@@ -96,6 +99,18 @@ class Token:
         """From now on nobody comes in with that token. Waits for a batch that is at work."""
         self._wait(lambda: self._revoke(token))
 
+    def end_others(self, replay: str) -> int:
+        """Takes what another replay than ``replay`` left its force, and waits for its last request:
+        its batch may be at work still. Its own marks stay: it can go on. How many tokens."""
+        rows = self._db.session.rows("token_ours", (f"{NAME}%",), tokens=self._table)
+        others = [row for row in rows if not str(row["description"]).startswith(f"{NAME} {replay}")]
+        others = [row for row in others if int(row["id"]) != self.id and row["in_force"]]
+        for row in others:
+            self.revoke(int(row["id"]))
+        if others:
+            self.quiet()
+        return len(others)
+
     def settle(self, token: int, batch: int, wait: bool = True) -> Optional[bool]:
         """Takes token ``token`` away and tells whether ``batch`` was recorded with it. None: the
         token is gone, or was used for another batch: it cannot tell. ``wait`` False: others that
@@ -106,15 +121,15 @@ class Token:
         told: Optional[bool] = None
         if self._wait(lambda: self._revoke(token)):
             told = self._wait(lambda: self._told(token, batch))
-            if told is False and wait:
-                self._quiet()
+            if wait and (told is False or not self._whole):
+                self.quiet()
                 told = self._wait(lambda: self._told(token, batch))
             self._wait(lambda: self._run("token_drop", token))
         if token == self.id:
             self.secret, self.id = "", 0
         return told
 
-    def _quiet(self) -> None:
+    def quiet(self) -> None:
         """Waits until each request that is under way now has ended: its connection is gone.
 
         One may stand between the token's check and the mark; and one whose transaction the
@@ -198,11 +213,11 @@ def in_force(database: Database, tokens: Mapping[str, str]) -> frozenset[str]:
     return frozenset(
         name
         for name, secret in tokens.items()
-        if database.session.value("token_valid", (_hash(secret, salt),), tokens=table)
+        if database.session.value("token_valid", (hash_of(secret, salt),), tokens=table)
     )
 
 
-def _hash(secret: str, salt: str) -> str:
+def hash_of(secret: str, salt: str) -> str:
     return hashlib.sha512((secret + salt).encode()).hexdigest()
 
 

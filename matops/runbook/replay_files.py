@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 from urllib.parse import unquote_plus
 
 from matops.accesslog import gapstore
-from matops.errors import Refused
+from matops.errors import MatopsError, Refused
 
 
 def newest(root: Path) -> Path:
@@ -47,14 +47,22 @@ def suffix(sites: tuple[int, ...]) -> str:
 
 
 def about(path: Path) -> tuple[dict[str, Any], bool]:
-    """What a ledger is about, and whether it is complete, without taking its lock."""
+    """What a ledger is about ({}: a kill left nothing in it), and whether it is complete, without
+    taking its lock. MatopsError where it cannot be understood."""
     with path.open("rb") as file:
-        first: Optional[dict[str, Any]] = None
-        last = b""
+        first = last = file.readline()
         for line in file:
-            first = first or json.loads(line)
             last = line
-    return (first or {}).get("about", {}), b'"complete"' in last
+    if not first.endswith(b"\n"):
+        return {}, False
+    try:
+        return dict(json.loads(first)["about"]), b'"complete"' in last
+    except (ValueError, KeyError, TypeError):
+        raise MatopsError(
+            f"the replay's ledger {path} cannot be understood",
+            state="Nothing was sent",
+            next="look at it: without it nobody knows which hits were replayed",
+        ) from None
 
 
 def secret(path: Path) -> str:

@@ -14,13 +14,12 @@ from pathlib import Path
 from matops.accesslog.replay import script as scripts
 from matops.accesslog.replay.lanes import Batch, batches
 from matops.accesslog.replay.ledger import Sending
-from matops.accesslog.replay.run import settle_open
 from matops.accesslog.replay.task import Run
 from matops.accesslog.replay.worker import Worker
 from matops.errors import Refused
 from matops.runbook.replay_asked import Asked
 
-_AT_WORK = 30.0
+AT_WORK = 30.0
 """Seconds that the server is given to end a request whose sender is gone: the token's mark does
 not hold it here, as it does in a native replay."""
 
@@ -50,12 +49,9 @@ def replay(run: Run, script: scripts.Script, asked: Asked, folder: Path) -> None
     """All that is left, part by part. Raises Refused where the script imports nothing."""
     worker = Worker(run)
     try:
-        if run.ledger.open:
-            time.sleep(_AT_WORK)
-        settle_open(run, worker)
         done = dict(run.ledger.done)
         failures = 0
-        for part in batches(run.path, run.rules, done, asked.batch, 1, run.skip):
+        for part in batches(run.path, run.rules, done, asked.batch, 1, run.ledger.found):
             if run.over:
                 return
             if _part(run, script, asked, folder, worker, part):
@@ -94,7 +90,7 @@ def _part(
     (run.tell if outcome.claimed == hits else run.say)(line)
     told = worker.mark.settle(mark, number)  # and from now on nobody comes in with that token
     if outcome.hung:
-        time.sleep(_AT_WORK)
+        time.sleep(AT_WORK)
     # The script asks the reporting API with it first: used is not yet recorded.
     if told is False or (outcome.code and not run.there(part.items)):
         run.ledger.end(sending, again=True)

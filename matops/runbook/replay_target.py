@@ -19,6 +19,7 @@ def find(docroot: str, asked: Asked) -> Target:
     if asked.url:
         return Target(asked.url, queue=asked.through_queue)
     config = witness_logs.config_text(docroot)
+    said = []
     for place in witness_http.targets("", config):
         if place["public"]:
             continue
@@ -29,8 +30,11 @@ def find(docroot: str, asked: Asked) -> Target:
             address = f"[{place['address']}]" if ":" in place["address"] else place["address"]
             url = f"{scheme}://{address}:{place['port']}{base}"
             return Target(url, place["name"], verify=False, queue=asked.through_queue)
+        word = str(answer["status"]) if answer["status"] else "no answer"
+        word += f" to {answer['location']}" if answer["location"] else ""
+        said.append(f"{place['name']} at {place['address']}:{place['port']}: {word[:120]}")
     raise MatopsError(
-        "no tracker answers on this server",
+        f"no tracker answers on this server ({'; '.join(said[:3]) or 'no site of it is found'})",
         state="Nothing was sent",
         next="is tracking on (tracking.on) and the web server up? --url names another address",
     )

@@ -15,10 +15,10 @@ from matops.accesslog.replay.doubts import look_through
 from matops.accesslog.replay.ledger import Ledger
 from matops.accesslog.replay.pace import Pace
 from matops.accesslog.replay.request import Rules
-from matops.accesslog.replay.run import replay
+from matops.accesslog.replay.run import replay, settle_open
 from matops.accesslog.replay.task import Run
 from matops.errors import MatopsError, Refused
-from matops.matomo import ini, queue_setup, replay_token
+from matops.matomo import ini, queue_setup, replay_alone, replay_token
 from matops.matomo.database import Database
 from matops.matomo.recorded import Patient
 from matops.mysql.attempt import Stop
@@ -47,7 +47,13 @@ class Work:
             self.known = frozenset(int(row["idsite"]) for row in rows)
             self.config = database.config
             tokens = replay_token.in_force(database, files.tokens(self.path))
-        self.rules = Rules(self.known, asked.sites, self._minus(), tokens)
+        minus = self._minus()
+        if self.ledger_path.exists():  # what is to be sent was settled when the replay began
+            about, _ = files.about(self.ledger_path)
+            self.known = frozenset(about.get("known", self.known))
+            tokens = frozenset(about.get("tokens", tokens))
+            minus = frozenset(about.get("minus", minus))
+        self.rules = Rules(self.known, asked.sites, minus, tokens)
 
     @property
     def ledger_path(self) -> Path:
@@ -62,6 +68,8 @@ class Work:
             if other == self.ledger_path:
                 continue
             about, complete = files.about(other)
+            if not about:
+                continue
             sites = set(about.get("sites", []))
             if self.asked.sites and not sites:
                 raise Refused(
@@ -140,16 +148,17 @@ class Work:
         self.folder.mkdir(parents=True, exist_ok=True)
         survey = self.survey()
         about = {"sites": sorted(self.asked.sites), "minus": sorted(self.rules.minus),
+                 "known": sorted(self.known), "tokens": sorted(self.rules.tokens or ()),
                  "file": str(self.path)}  # fmt: skip
         ledger = Ledger(self.ledger_path, about)
         try:
             with ExitStack() as stack:
                 database = stack.enter_context(Database(self.docroot, timeout=None))
-                replay_token.ours(database)
-                run = self._run(ledger, say, stop)
+                replay_alone.take(database)
+                run = self._run(database, ledger, say, stop)
                 recorder = Patient(database, self.asked.patience, lambda: bool(stop.reason))
                 run.recorder = recorder
-                run.skip |= self._recorded_before(recorder, say, track, survey.wanted)
+                self._settle(run, survey.wanted, track)
                 with track("logs.replay", survey.wanted, "hits") as progress:
                     progress.add(ledger.totals.sent)
                     run.add = progress.add
@@ -166,36 +175,36 @@ class Work:
                 ledger.finish()
                 if not self.asked.token_file:
                     replay_token.clean(self.docroot, self.digest)
-                return self._account(ledger, survey, recorder, track)
+                return self._account(ledger, survey, recorder, track, stop)
         finally:
             ledger.close()
 
-    def _recorded_before(
-        self, recorder: Patient, say: Callable[[str], None], track: Any, wanted: int
-    ) -> set[int]:
-        """Positions of hits that an earlier replay, of another gap file, recorded already."""
-        others = [path for path in self.folder.glob("*.ledger")
-                  if not path.name.startswith(self.digest)]  # fmt: skip
-        if not others:
-            return set()
-        say("  another gap file was replayed here before: each hit is looked for first")
-        with track("looking for each hit", wanted, "hits") as progress:
-            found = accounts.there(self.path, self.rules, recorder, progress.add)
-        say(f"  {len(found)} hits are in the database already")
-        return found
+    def _settle(self, run: Run, wanted: int, track: Any) -> None:
+        """What earlier runs left, of this gap file, of another, on another server."""
+        if run.ledger.open and self.asked.how == IMPORT_LOGS:
+            time.sleep(replay_script.AT_WORK)
+        settle_open(run)
+        if run.ledger.complete:
+            return
+        with track("looking for each hit first", wanted, "hits") as progress:
+            found = accounts.look_before(run, progress.add)
+        if found:
+            run.say(f"  {found} hits are in the database already: they are not sent")
 
     def _account(
-        self, ledger: Ledger, survey: accounts.Survey, recorder: Patient, track: Any
+        self, ledger: Ledger, survey: accounts.Survey, recorder: Patient, track: Any, stop: Stop
     ) -> dict[str, Any]:
         sums = ledger.totals
-        # Finished: what was not sent was recorded by an earlier replay.
-        totals = {"settled": survey.wanted, "sent": sums.sent, "tracked": sums.tracked,
+        totals = {"settled": sums.sent, "sent": sums.sent - sums.there, "tracked": sums.tracked,
                   "batches": sums.batches, "refused": dict(sums.refused),
                   "unsure": sum(one.hits for one in ledger.doubtful)}  # fmt: skip
         result: dict[str, Any] = {"wanted": survey.wanted, "totals": totals}
         if self.asked.check and not self.asked.through_queue:
             with track("looking for each hit", survey.wanted, "hits") as progress:
-                found = accounts.account(self.path, self.rules, recorder, progress.add)
+                found = accounts.account(
+                    self.path, self.rules, recorder, progress.add, lambda: bool(stop.reason)
+                )
+            self._stopped(stop, ledger, survey.wanted)
             result["account"] = found.data()
         temporary = self._result_path.with_suffix(".partial")
         temporary.write_text(json.dumps(result))
@@ -213,23 +222,29 @@ class Work:
         error.code = stop.code
         raise error
 
-    def _run(self, ledger: Ledger, say: Callable[[str], None], stop: Stop) -> Run:
+    def _run(
+        self, database: Database, ledger: Ledger, say: Callable[[str], None], stop: Stop
+    ) -> Run:
         asked = self.asked
+        marks = self._marks(database, stop, say)
         target = replay_target.find(self.docroot, asked)
         say(f"  to {target.url}{' as ' + target.host if target.host else ''}")
         pace = Pace(asked.workers, asked.max_load, asked.rate)
         run = Run(
-            self.path, self.rules, target, ledger, pace, self._marks(stop, say), stop, say,
+            self.path, self.rules, target, ledger, pace, marks, stop, say,
             size=asked.batch, timeout=asked.timeout, patience=asked.patience,
             probe=f"?idsite={min(self.known, default=1)}&rec=0",
         )  # fmt: skip
         replay_target.rehearse(run)
         return run
 
-    def _marks(self, stop: Stop, say: Callable[[str], None]) -> Callable[[], Any]:
+    def _marks(
+        self, database: Database, stop: Stop, say: Callable[[str], None]
+    ) -> Callable[[], Any]:
         asked, docroot, digest = self.asked, self.docroot, self.digest
         if asked.token_file:
             secret = files.secret(Path(asked.token_file))
+            replay_alone.judge(database, secret, asked.token_file)
             return lambda: replay_token.Given(secret, asked.timeout)
         told = [0.0]
 
@@ -238,9 +253,17 @@ class Work:
                 told[0] = time.monotonic()
                 say(line)
 
-        return lambda: replay_token.Token(
-            docroot, digest, asked.patience, lambda: bool(stop.reason), tell
-        )
+        def make() -> replay_token.Token:
+            return replay_token.Token(
+                docroot, digest, asked.patience, lambda: bool(stop.reason), tell
+            )
+
+        first = make()
+        try:
+            first.end_others(digest)
+        finally:
+            first.close()
+        return make
 
 
 def look(docroot: str, folder: str, asked: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def test_odd_hits_and_plain_ones(fab: Fab, pristine: Sandbox) -> None:
         assert fate == "none" or fate in trial.all + ran.all, fate
     again = fab("logs.replay", "--file", path)
     assert again.code == 0 and "already done" in again.out
+    _what_the_database_has_is_not_sent(fab, pristine, gap.begin)
     times = pristine.sql(
         "SELECT MIN(UNIX_TIMESTAMP(server_time)), MAX(UNIX_TIMESTAMP(server_time)) FROM"
         " matomo.matomo_log_link_visit_action l JOIN matomo.matomo_log_action a ON"
@@ -47,6 +48,22 @@ def test_odd_hits_and_plain_ones(fab: Fab, pristine: Sandbox) -> None:
     )
     assert [int(float(t)) for t in times[0]] == [int(gap.begin), int(gap.begin + 149 * 0.05)]
     _stops_where_nothing_is_recorded(fab, pristine)
+
+
+def _what_the_database_has_is_not_sent(fab: Fab, sandbox: Sandbox, begin: float) -> None:
+    """The ledgers are lost, and the gap is cut anew: another file, with one hit more."""
+    sandbox.exec("sh", "-c", "rm /var/lib/matops/*/replay/*")
+    before, gap = kit.numbers(sandbox, "odd"), kit.Gap("odd", begin)
+    gap.pages(150)
+    gap.add(gap.page(160), at=7.4)
+    path = gap.place(sandbox)
+    sandbox.exec("sh", "-c", "umask 077; echo 0123456789abcdef > /var/lib/matops/token")
+    ran = fab("logs.replay", "--file", path, "--token-file", "/var/lib/matops/token", *FAST)
+    assert ran.code == 3 and "is not known to Matomo" in ran.all
+    ran = fab("logs.replay", "--file", path, *FAST)
+    assert ran.code == 0 and "150 hits are in the database already" in ran.all, ran.all
+    assert "151 of 151 hits settled (150 were recorded before)" in ran.out, ran.all
+    assert kit.numbers(sandbox, "odd") == {**before, 160: 1}
 
 
 def _stops_where_nothing_is_recorded(fab: Fab, sandbox: Sandbox) -> None:

@@ -11,12 +11,15 @@ import pytest
 
 from matops.accesslog import gapfile
 from matops.accesslog.gapfile import Hit
+from matops.accesslog.replay.account import present
 from matops.accesslog.replay.client import Reply, Target
 from matops.accesslog.replay.lanes import batches
 from matops.accesslog.replay.ledger import REPAIR, Ledger, Sending
 from matops.accesslog.replay.pace import Pace
+from matops.accesslog.replay.positions import Positions
 from matops.accesslog.replay.request import LANES, Rules, lane, request_of, why_not
 from matops.errors import Locked, MatopsError, UsageError
+from matops.matomo.recorded import Answer
 from matops.runbook.replay_asked import of
 from matops.tasks import logs_replay
 from tests.host.replay_kit import Gap
@@ -82,6 +85,9 @@ def test_a_visitor_stays_in_one_lane_and_in_order(tmp_path: Path) -> None:
     half = dict.fromkeys(range(LANES), middle)
     left = sum(len(b.items) for b in batches(path, rules, half, 50, 2))
     assert left == 250
+    gone = Positions()
+    gone.add(len(gapfile.HEADER))
+    assert sum(len(b.items) for b in batches(path, rules, none, 50, 2, gone)) == 499
     first = next(batches(path, rules, none, 50, 1))
     parts = first.parts(10)
     assert [len(p.items) for p in parts] == [10, 1, 39] and parts[-1].upto == first.upto
@@ -106,9 +112,18 @@ def test_what_is_believed() -> None:
         reply(b"GIF89a\x01\x00"), reply([1]), reply(b"", 204),
     ):  # fmt: skip
         assert not bad.good, bad
+    assert reply(b"<html>", 504).between and not reply(b"<html>", 500).between
+    assert not reply({"status": "error"}, 503).between  # Matomo itself
     assert "a picture" in reply(b"GIF89a\x01\x00").shown
     assert Target("https://x/stats/").path == "/stats/matomo.php?queuedtracking=0"
     assert Target("https://x/piwik.php", queue=True).path == "/piwik.php?queuedtracking=1"
+
+
+def test_a_likely_row_counts_among_recorded_neighbours_only() -> None:
+    likely, one, none, bot = Answer(None, "x", likely=True), Answer(1), Answer(0), Answer(0, "bot")
+    assert present([likely, one, bot]) == [True, True, False]
+    assert present([likely, one, none]) == [False, True, False]
+    assert present([likely, bot]) == [False, False]
 
 
 def test_the_ledger_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -133,11 +148,17 @@ def test_the_ledger_goes_on_where_it_was(tmp_path: Path) -> None:
     ledger.go(repair)
     ledger.end(repair, tracked=1)
     assert ledger.totals.sent == 10 and ledger.doubtful == [two] and not ledger.open
+    for _ in range(2):  # a kill in between: sent alone again, counted once
+        ledger.end(repair, refused={"alone": 1})
     ledger.sure(two)
+    assert ledger.there([4000, 100]) == 2 and ledger.there([100, 200]) == 1
     ledger.finish()
     ledger.close()
     ledger = Ledger(path, {})
-    assert ledger.complete and not ledger.doubtful and ledger.totals.refused == {"odd": 1}
+    assert ledger.complete and not ledger.doubtful
+    assert ledger.totals.refused == {"odd": 1, "alone": 1}
+    assert (ledger.totals.sent, ledger.totals.tracked, ledger.totals.there) == (13, 11, 3)
+    assert all(one in ledger.found for one in (100, 200, 4000)) and 132 not in ledger.found
     ledger.close()
     path.write_bytes(b"{}\n" + path.read_bytes())
     with pytest.raises(MatopsError, match="cannot be understood"):

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 from matops.accesslog import gapfile
-from matops.accesslog.replay.request import Item, Rules, request_of, why_not
-from matops.accesslog.replay.task import Recorder, asked
+from matops.accesslog.replay.request import Item, Rules, lane, request_of, why_not
+from matops.accesslog.replay.task import Answer, Recorder, Run, asked
 
 _SLICE = 2000  # hits asked about at once; a slice ends between two seconds
 
@@ -92,14 +92,36 @@ def account(
     return total
 
 
-def there(path: Path, rules: Rules, recorder: Recorder, add: Callable[[int], None]) -> set[int]:
-    """Positions of the hits that the database holds (memory: by their number)."""
-    found: set[int] = set()
-    for part in _slices(path, rules):
-        answers = recorder.ask([asked(item) for item in part])
-        found |= {item.position for item, answer in zip(part, answers) if answer.times}
+def present(answers: Sequence[Answer]) -> list[bool]:
+    """Which of these neighbours the database has.
+
+    A row of the very second, address and page under another visitor id may be somebody else's;
+    where most of the neighbours were recorded already it is taken for the hit's own.
+    """
+    known = sum(1 if a.times else -1 for a in answers if a.times is not None and not a.why)
+    return [bool(a.times) or (a.likely and known > 0) for a in answers]
+
+
+def look_before(run: Run, add: Callable[[int], None]) -> int:
+    """Looks for each hit that is not settled: what the database has is noted, and never sent.
+
+    It has it where a ledger was lost, the gap was cut anew, another server replayed it, or a kill
+    came behind a batch that was undone in part only. Settled hits are asked about with their
+    neighbours: their rows are theirs. ``add`` hears of how many hits; returns how many it has.
+    """
+    if run.recorder is None:
+        return 0
+    ledger, count = run.ledger, 0
+    for part in _slices(run.path, run.rules):
+        if run.over:
+            break
+        left = {i.position for i in part if i.position >= ledger.done[lane(i.hit)]}
+        if left:
+            answers = run.recorder.ask([asked(item) for item in part])
+            found = {i.position for i, here in zip(part, present(answers)) if here}
+            count += ledger.there(left & found)
         add(len(part))
-    return found
+    return count
 
 
 def _slices(path: Path, rules: Rules) -> Iterator[Sequence[Item]]:

@@ -21,6 +21,7 @@ from matops.errors import UsageError
 
 _CONNECT = 10.0  # seconds
 _IDLE = 3.0  # seconds after which a server may have closed a connection that it keeps (Apache: 5)
+_BETWEEN = (408, 499, 502, 503, 504)
 _MOST = 1 << 20  # bytes of an answer
 
 
@@ -95,6 +96,12 @@ class Reply:
         if not isinstance(found, list) or len(found) != self.number("invalid"):
             return None
         return [int(one) for one in found]
+
+    @property
+    def between(self) -> bool:
+        """Said by something in front of PHP (a proxy, nginx about php-fpm), which has given up
+        waiting: the request may be at work still, or come to work later."""
+        return (self.status in _BETWEEN or self.status >= 520) and not self.data
 
     @property
     def picture(self) -> bool:

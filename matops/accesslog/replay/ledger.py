@@ -13,14 +13,16 @@ import fcntl
 import json
 import os
 import threading
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from matops.accesslog.replay.positions import Positions
 from matops.accesslog.replay.request import LANES
 from matops.errors import Locked, MatopsError
 
-VERSION = 1
+VERSION = 2
 REPAIR = -1
 """The lane of single hits of a doubtful batch that are sent again."""
 
@@ -45,7 +47,9 @@ class Totals:
     """Sums over all runs of this replay."""
 
     sent: int = 0
+    """Settled, in whichever way; ``there`` of them were recorded before they were sent."""
     tracked: int = 0
+    there: int = 0
     refused: collections.Counter[str] = field(default_factory=collections.Counter)
     batches: int = 0
 
@@ -53,13 +57,15 @@ class Totals:
 class Ledger:
     """Opens (or begins) the ledger at ``path``; one process at a time. Raises Locked, MatopsError.
 
-    ``done[lane]``: up to where that lane's hits are settled. ``open``: batches in doubt, by number.
+    ``done[lane]``: up to where that lane's hits are settled. ``found``: positions of hits that the
+    database had before they were sent: never sent. ``open``: batches in doubt, by number.
     ``doubtful``: settled batches of which single hits may be missing. ``complete``: all is done.
     """
 
     def __init__(self, path: Path, about: dict[str, Any]) -> None:
         self.path = path
         self.done = dict.fromkeys(range(LANES), 0)
+        self.found = Positions()
         self.open: dict[int, Sending] = {}
         self.doubtful: list[Sending] = []
         self.totals = Totals()
@@ -67,6 +73,7 @@ class Ledger:
         self.complete = False
         self.begun_before = path.exists()
         self._number = 0
+        self._repaired: set[int] = set()
         self._turn = threading.RLock()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
@@ -91,6 +98,11 @@ class Ledger:
         os.truncate(self._file, size)
         if not size:
             self._write({"v": VERSION, "about": self.about})
+            folder = os.open(self.path.parent, os.O_RDONLY)  # its name survives a power cut, too
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def _take(self, raw: bytes) -> None:
         try:
@@ -110,7 +122,7 @@ class Ledger:
                 self.doubtful = [one for one in self.doubtful if one.number != number]
                 self._count(entry)
             elif entry["t"] == "there":
-                self._count(entry)
+                self._there(entry["at"])
             elif entry["t"] == "complete":
                 self.complete = True
         except (ValueError, KeyError, TypeError) as error:
@@ -123,6 +135,11 @@ class Ledger:
     def _end(self, sending: Sending, entry: dict[str, Any]) -> None:
         self.open.pop(sending.number, None)
         if sending.lane == REPAIR:  # its hits belong to a batch that is counted already
+            refused = entry.get("refused", {})
+            if refused and sending.first not in self._repaired:
+                self._repaired.add(sending.first)
+                self.totals.refused.update(refused)
+                self.totals.tracked -= sum(refused.values())
             return
         for lane in range(sending.lane, LANES, sending.of):
             self.done[lane] = max(self.done[lane], entry["to"])
@@ -175,12 +192,21 @@ class Ledger:
             self.doubtful = [one for one in self.doubtful if one.number != sending.number]
             self._count(entry)
 
-    def there(self, hits: int) -> None:
-        """So many hits of a batch that was undone are recorded all the same."""
-        entry = {"t": "there", "sent": hits, "tracked": hits}
+    def there(self, positions: Iterable[int]) -> int:
+        """Hits at these positions are in the database, though no batch says so; how many of them
+        were not known yet."""
         with self._turn:
-            self._write(entry)
-            self._count(entry)
+            new = sorted({one for one in positions if one not in self.found})
+            if new:
+                self._write({"t": "there", "at": new})
+                self._there(new)
+        return len(new)
+
+    def _there(self, positions: Iterable[int]) -> None:
+        new = sum(self.found.add(one) for one in positions)
+        self.totals.sent += new
+        self.totals.tracked += new
+        self.totals.there += new
 
     def finish(self) -> None:
         """All is settled."""

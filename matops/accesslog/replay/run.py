@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 
 from matops.accesslog.replay.client import Client, Lost, NotSent
-from matops.accesslog.replay.lanes import batches, of
-from matops.accesslog.replay.ledger import REPAIR
+from matops.accesslog.replay.lanes import batches
+from matops.accesslog.replay.ledger import Sending
 from matops.accesslog.replay.pace import EVERY
-from matops.accesslog.replay.task import Run, give_back
+from matops.accesslog.replay.task import Mark, Run, give_back
 from matops.accesslog.replay.worker import Worker
 from matops.errors import MatopsError
 
+_FAREWELL = (
+    10.0  # seconds that the look at the server's pace is given to end, and give back its token
+)
+
 
 def replay(run: Run) -> None:
-    """Settles what is in doubt from an earlier run, then sends what is left.
+    """Sends what is left, once ``settle_open`` and ``account.look_before`` have been.
 
     Raises MatopsError; OutcomeUnknown where a batch stays in doubt. Asked to stop, it comes back
     after the answers that are still due.
@@ -25,7 +28,6 @@ def replay(run: Run) -> None:
     threads = [threading.Thread(target=one.work, daemon=True) for one in workers]
     watch = threading.Thread(target=_watch, args=(run,), daemon=True)
     try:
-        settle_open(run, workers[0])
         for thread in [*threads, watch]:
             thread.start()
         _feed(run, workers)
@@ -35,31 +37,39 @@ def replay(run: Run) -> None:
             while thread.is_alive():
                 thread.join(0.2)
     finally:
+        run.ended.set()
         for one in workers:
             one.close()
+        if watch.is_alive():  # its token goes with it
+            watch.join(_FAREWELL)
     if run.failure:
         raise run.failure
 
 
-def settle_open(run: Run, worker: Worker) -> None:
-    """Batches that left in a run that was killed: what became of them?"""
+def settle_open(run: Run) -> None:
+    """Batches that left in a run that was killed: what became of them? What is not recorded is
+    for ``account.look_before`` and the next batches. Raises OutcomeUnknown."""
     doubtful = list(run.ledger.open.values())
+    if not doubtful:
+        return
+    mark = run.mark()
+    try:
+        _settle(run, mark, doubtful)
+    finally:
+        give_back(mark)
+
+
+def _settle(run: Run, mark: Mark, doubtful: Sequence[Sending]) -> None:
     for sending in doubtful:
-        worker.mark.revoke(sending.mark)
+        mark.revoke(sending.mark)
     for place, sending in enumerate(doubtful):
-        recorded = worker.mark.settle(sending.mark, sending.number, wait=not place)
+        recorded = mark.settle(sending.mark, sending.number, wait=not place)
         run.say(f"  batch {sending.number} ({sending.hits} hits) was under way when an earlier run "
                 f"ended: {_TOLD[recorded]}")  # fmt: skip
         if recorded is False:
-            there = run.there(of(run.path, run.rules, sending))
-            run.skip |= there
-            if there and sending.lane != REPAIR:
-                run.ledger.there(len(there))
-                run.add(len(there))
             run.ledger.end(sending, again=True)
         else:
             run.ledger.end(sending, tracked=sending.hits, doubt=True)
-            run.add(sending.hits if sending.lane != REPAIR else 0)
 
 
 _TOLD = {
@@ -70,7 +80,8 @@ _TOLD = {
 
 
 def _feed(run: Run, workers: Sequence[Worker]) -> None:
-    for batch in batches(run.path, run.rules, dict(run.ledger.done), run.size, len(workers)):
+    found, done = run.ledger.found, dict(run.ledger.done)
+    for batch in batches(run.path, run.rules, done, run.size, len(workers), found):
         worker = workers[batch.lane]
         while not run.over and not worker.offer(batch):
             pass
@@ -84,13 +95,13 @@ def _watch(run: Run) -> None:
     try:
         mark = run.mark()
         mark.arm(0)
-        while not run.over and threading.main_thread().is_alive():
+        while not run.over and not run.ended.is_set():
             try:
                 reply = client.post(mark.secret, [run.probe])
                 run.pace.look(reply.seconds)
             except (Lost, NotSent):
                 run.pace.look(run.timeout)
-            time.sleep(EVERY)
+            run.ended.wait(EVERY)
     except MatopsError:
         pass  # the workers will say what is wrong
     finally:

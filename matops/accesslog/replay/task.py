@@ -45,6 +45,8 @@ class Answer(Protocol):
     def why(self) -> str: ...
     @property
     def others(self) -> int: ...
+    @property
+    def likely(self) -> bool: ...
 
 
 class Recorder(Protocol):
@@ -82,8 +84,8 @@ class Run:
 
     def __post_init__(self) -> None:
         self.failure: Optional[BaseException] = None
-        self.skip: set[int] = set()
-        """Positions of hits of an undone batch that are in the database all the same."""
+        self.ended = threading.Event()
+        """No batch leaves any more."""
         self._asking = threading.Lock()
         self._met: set[tuple[str, int]] = set()
         self._told = 0.0

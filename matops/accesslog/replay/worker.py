@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import time
 from dataclasses import replace
-from typing import Optional
+from typing import Callable, Optional
 
 from matops.accesslog.replay.client import Client, Lost, NotSent, Reply, Target
 from matops.accesslog.replay.lanes import Batch
@@ -109,8 +109,7 @@ class Worker:
             return batch
         self._run.say(f"  {len(there)} hits of a failed batch are recorded all the same")
         if batch.lane != REPAIR:
-            self._run.ledger.there(len(there))
-            self._run.add(len(there))
+            self._run.add(self._run.ledger.there(there))
         items = tuple(item for item in batch.items if item.position not in there)
         if items:
             return replace(batch, items=items)
@@ -152,13 +151,16 @@ class Worker:
             self._run.add(sending.hits)
             return ""
         # A commit of a transaction that the server had aborted fails in silence with some drivers.
+        if reply.good and _all_refused(reply, self.mark.used):
+            ledger.end(sending, again=True)
+            _refuse_to_go_on(reply, self._run.target)
         if reply.good and self.mark.used() is not False:
             self._settle(batch, sending, reply)
             return ""
         # Undone, but counted: so many came before the one that it failed at (or a few more).
         self._failed_at = reply.number("tracked")
-        if self.mark.used() is False and not reply.picture:
-            ledger.end(sending, again=True)  # an answer came: nothing is at work any more
+        if self.mark.used() is False and not reply.picture and not reply.between:
+            ledger.end(sending, again=True)  # PHP has answered: nothing is at work any more
             why = reply.shown
         else:
             why = self._ask(sending, reply.shown)
@@ -207,9 +209,10 @@ class Worker:
             reply = self.client.post(self.mark.secret, [self._run.probe])
         except (Lost, NotSent):
             return False
-        if reply.good:
+        well = reply.good or (reply.picture and self._run.target.queue)
+        if well:
             self._since = 0.0
-        return reply.good
+        return well
 
     _since = 0.0
 
@@ -235,6 +238,12 @@ class Worker:
 def _sending(number: int, batch: Batch, token: int) -> Sending:
     hits = len(batch.items)
     return Sending(number, batch.lane, batch.of, batch.first, batch.upto, hits, token)
+
+
+def _all_refused(reply: Reply, used: Callable[[], Optional[bool]]) -> bool:
+    """No hit of several was taken, and the token is one that tells nothing: it may have been
+    taken away meanwhile. (A token of ours tells, by its mark, whether Matomo took it.)"""
+    return reply.sent > 1 and reply.number("tracked") == 0 and used() is None
 
 
 def _refuse_to_go_on(reply: Reply, target: Target) -> None:
