@@ -17,6 +17,7 @@ import pytest
 from matops.errors import MatopsError, Refused
 from matops.matomo.install import (
     ahead,
+    bell,
     build,
     busy,
     catch,
@@ -229,3 +230,11 @@ def test_a_build_that_fills_the_disk_leaves_nothing(
     assert found and place.ready(found, str(docroot), "exchange", str(stage))
     (docroot / "core/Version.php").write_text(version.format("5.4.0"))
     assert not place.ready(found, str(docroot), "exchange", str(stage))
+
+
+def test_a_reset_under_way_is_no_refusal() -> None:
+    yes, no, none = ({"cache": True, "reset": True}, {"cache": True, "reset": False},
+                     {"cache": False, "reset": None})  # fmt: skip
+    assert not bell.stubborn([yes, no]) and not bell.stubborn([no, yes, None])
+    assert bell.stubborn([no, no]) and bell.stubborn([])
+    assert not bell.stubborn([none]) and not bell.stubborn([None])

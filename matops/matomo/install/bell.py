@@ -74,13 +74,11 @@ class Bell:
         """To be called the moment the files have changed."""
         if self._web is None:
             return
-        stubborn = not self._doors
+        heard = []
         for base, path in self._doors:
             answer = serve.get(base, f"{path}&reset=1")
-            heard = serve.said(answer[1], self._word) if answer else None
-            # opcache.restrict_api may forbid it.
-            stubborn |= bool(heard and heard["cache"] and heard["reset"] is not True)
-        if stubborn and self._may_reload:
+            heard.append(serve.said(answer[1], self._word) if answer else None)
+        if stubborn(heard) and self._may_reload:
             self.done = reload.all_servers()
 
     def __exit__(
@@ -95,3 +93,13 @@ class Bell:
         for path in self._paths:
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def stubborn(heard: Sequence[Optional[dict[str, Any]]]) -> bool:
+    """Did none empty a cache: not asked at all, or forbidden (opcache.restrict_api)? Pure.
+
+    One is enough: while the reset that it asked for is under way, all others hear false."""
+    said = [each for each in heard if each]
+    if any(each["reset"] is True for each in said):
+        return False
+    return not heard or any(each["cache"] for each in said)
