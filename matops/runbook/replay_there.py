@@ -159,8 +159,9 @@ class Work:
                 recorder = Patient(database, self.asked.patience, lambda: bool(stop.reason))
                 run.recorder = recorder
                 self._settle(run, survey.wanted, track)
-                with track("logs.replay", survey.wanted, "hits") as progress:
-                    progress.add(ledger.totals.sent)
+                # Not all that is wanted: an ETA is made of this run's pace.
+                left = max(0, survey.wanted - ledger.totals.sent)
+                with track("logs.replay", left, "hits") as progress:
                     run.add = progress.add
                     if self.asked.how == IMPORT_LOGS:
                         queue = queue_setup.look(self.docroot).enabled

@@ -20,6 +20,7 @@ from matops.accesslog.replay.request import why_invalid
 from matops.accesslog.replay.task import Run, give_back
 from matops.errors import MatopsError, Refused
 
+_TOO_MANY = 429
 _TRIES = 2  # of one batch, before it is halved
 
 
@@ -30,6 +31,7 @@ class Worker:
         self._run = run
         self._queue: queue.Queue[Optional[Batch]] = queue.Queue(4)
         self._failed_at = -1
+        self._limited = False
         self.mark = run.mark()
         self.client = Client(run.target, run.timeout)
 
@@ -83,8 +85,11 @@ class Worker:
                 return
             if not why:
                 return
-            failures += 1
-            self._well_or_wait(why)
+            if self._limited:  # it is the pace that is refused, not the hits
+                self._away(why)
+            else:
+                failures += 1
+                self._well_or_wait(why)
             left = self._without_recorded(batch)
             if left is None:
                 return
@@ -132,7 +137,7 @@ class Worker:
 
     def _once(self, batch: Batch) -> str:
         """'': settled. Else why it failed; then nothing of it was recorded. Raises NotSent."""
-        self._failed_at = -1
+        self._failed_at, self._limited = -1, False
         ledger = self._run.ledger
         number = ledger.next_number()
         token = self.mark.arm(number)
@@ -157,6 +162,7 @@ class Worker:
         if reply.good and self.mark.used() is not False:
             self._settle(batch, sending, reply)
             return ""
+        self._limited = reply.status == _TOO_MANY
         # Undone, but counted: so many came before the one that it failed at (or a few more).
         self._failed_at = reply.number("tracked")
         if self.mark.used() is False and not reply.picture and not reply.between:
@@ -181,6 +187,7 @@ class Worker:
         return ""
 
     def _settle(self, batch: Batch, sending: Sending, reply: Reply) -> None:
+        self._since = 0.0
         reasons: dict[str, int] = {}
         for place in reply.invalid or []:
             reason = why_invalid(batch.items[place].hit)
