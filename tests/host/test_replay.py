@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Fab, one_line
+from matops.errors import Refused
+from matops.matomo.site import Site
+from matops.runbook.replay import Replay, Voices
+from matops.runbook.replay_asked import Asked
+from matops.settings import Settings
+from tests.conftest import ROOT, Fab, SiteFactory, one_line
 from tests.host import queue_kit
 from tests.host import replay_kit as kit
 from tests.sandbox import Sandbox
@@ -18,7 +23,7 @@ from tests.sandbox import Sandbox
 FAST = ("--max-load", "0")
 
 
-def test_odd_hits_and_plain_ones(fab: Fab, pristine: Sandbox) -> None:
+def test_odd_hits_and_plain_ones(fab: Fab, pristine: Sandbox, site_factory: SiteFactory) -> None:
     gap = kit.Gap("odd", kit.hours_ago(30))
     gap.pages(150)
     fates = kit.hostile(gap, 150)
@@ -47,7 +52,7 @@ def test_odd_hits_and_plain_ones(fab: Fab, pristine: Sandbox) -> None:
         " a.idaction = l.idaction_url WHERE a.name LIKE '%/r/odd/%'"
     )
     assert [int(float(t)) for t in times[0]] == [int(gap.begin), int(gap.begin + 149 * 0.05)]
-    _stops_where_nothing_is_recorded(fab, pristine)
+    _stops_where_nothing_is_recorded(fab, site_factory(settings=Settings()), pristine)
 
 
 def _what_the_database_has_is_not_sent(fab: Fab, sandbox: Sandbox, begin: float) -> None:
@@ -66,20 +71,19 @@ def _what_the_database_has_is_not_sent(fab: Fab, sandbox: Sandbox, begin: float)
     assert kit.numbers(sandbox, "odd") == {**before, 160: 1}
 
 
-def _stops_where_nothing_is_recorded(fab: Fab, sandbox: Sandbox) -> None:
-    gap = kit.Gap("off", kit.hours_ago(2))
+def _stops_where_nothing_is_recorded(fab: Fab, site: Site, sandbox: Sandbox) -> None:
+    gap, late = kit.Gap("off", kit.hours_ago(2)), kit.Gap("late", time.time() + 3600)
     gap.pages(3)
+    late.pages(3)
     path = gap.place(sandbox)
     config = "/var/www/html/config/config.ini.php"
     sandbox.exec("sh", "-c", f"printf '\\n[Tracker]\\nrecord_statistics = 0\\n' >> {config}")
     ran = fab("logs.replay", "--file", path)
     assert ran.code == 3 and "record_statistics is 0" in one_line(ran)
-    late = kit.Gap("late", time.time() + 3600)
-    late.pages(3)
-    ran = fab("logs.replay", "--file", late.place(sandbox))
-    assert ran.code == 3 and "in the future" in one_line(ran)
-    ran = fab("logs.replay", "--file", "/nowhere.gap")
-    assert ran.code == 3 and "no gap file /nowhere.gap" in one_line(ran)
+    for wrong, words in ((late.place(sandbox), "in the future"), ("/nowhere.gap", "no gap file")):
+        voices = Voices(lambda *a: None, lambda line: None)
+        with pytest.raises(Refused, match=words):
+            Replay(site, lambda line: None, Asked(wrong), voices).look()
 
 
 def _kill(sandbox: Sandbox, pattern: str) -> None:
@@ -95,10 +99,10 @@ def _until(sandbox: Sandbox, run: str, count: int) -> None:
 
 def test_killed_in_the_middle_each_hit_is_there_once(fab: Fab, pristine: Sandbox) -> None:
     gap = kit.Gap("kill", kit.hours_ago(27))
-    gap.pages(480)
+    gap.pages(320)
     path = gap.place(pristine)
     words = fab.command("logs.replay", "--file", path, "--rate", "100", "--batch", "30", *FAST)
-    for count in (40, 130):  # ours, twice
+    for count in (30, 90):  # ours, twice
         process = subprocess.Popen(words, cwd=ROOT, env=fab.environment(), text=True,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT)  # fmt: skip
@@ -109,20 +113,20 @@ def test_killed_in_the_middle_each_hit_is_there_once(fab: Fab, pristine: Sandbox
     process = subprocess.Popen([*words, "--json"], cwd=ROOT, env=fab.environment(), text=True,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE)  # fmt: skip
-    _until(pristine, "kill", 230)
+    _until(pristine, "kill", 150)
     _kill(pristine, "[a]pache2 -k")
     time.sleep(1)
     pristine.service("apache2", "start")
-    _until(pristine, "kill", 340)
+    _until(pristine, "kill", 220)
     _kill(pristine, "[m]ariadbd")
     time.sleep(1)
     pristine.service("mariadb", "start")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
-    assert kit.numbers(pristine, "kill") == dict.fromkeys(range(480), 1)
+    assert kit.numbers(pristine, "kill") == dict.fromkeys(range(320), 1)
     assert kit.out_of_order(pristine, "kill") == 0 and kit.tokens(pristine) == 0
     step = json.loads(out)["steps"][0]
-    assert "480 of 480 hits settled" in step["detail"] and "holds 480" in step["detail"]
+    assert "320 of 320 hits settled" in step["detail"] and "holds 320" in step["detail"]
     secret = pristine.exec("sh", "-c", "cat /var/lib/matops/*/replay/* /var/lib/matops/*/jobs/*/*",
                            check=False).stdout  # fmt: skip
     assert "token_auth" not in secret
