@@ -95,8 +95,7 @@ def find(
     same = [one for one in mine if wanted and _same(squeezed(one.statement), wanted)]
     # Another web server's connection may by chance come from the same port.
     both = [one for one in here if one in same]
-    found = both or (here if len(here) == 1 else same)
-    return found[0] if len(found) == 1 else None
+    return next((found[0] for found in (both, same, here) if len(found) == 1), None)
 
 
 def _port(one: Connection) -> int:

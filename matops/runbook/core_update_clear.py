@@ -18,11 +18,15 @@ from matops.matomo import core_update_look as looking
 from matops.matomo.site import Site
 from matops.matomo.update_output import UpdateOutput
 from matops.mysql.session import ConnectionCut, DatabaseError, NotReachable
+from matops.runbook import alert
 from matops.units import show_duration
 
 LABEL = "console-core.update"
 """Of php's own job, as ``console "core:update --yes" --job`` names it, too."""
-BACK = 900.0  # seconds that the database may take to come back after a crash: InnoDB recovers
+BACK = 4 * 3600.0
+"""Seconds that the database may take to come back after a crash: InnoDB with large redo logs
+recovers for an hour. Waiting harms nothing."""
+WAKE = 120.0  # seconds of that, after which somebody is woken
 _EVERY = 60.0  # seconds between two words about a wait
 _TAIL = 256 << 10  # bytes of an earlier job's log that are read
 
@@ -69,7 +73,7 @@ def _left(site: Site, last: str) -> Sequence[str]:
 
 def wait_for_database(site: Site, say: Callable[[str], object], patience: float = BACK) -> None:
     """Until it answers. NotReachable after ``patience`` seconds; other errors at once."""
-    began, told = time.monotonic(), 0.0
+    began, told, woken = time.monotonic(), 0.0, False
     while True:
         try:
             looking.versions(site.docroot)
@@ -78,6 +82,10 @@ def wait_for_database(site: Site, say: Callable[[str], object], patience: float 
             if not _may_come_back(error):
                 raise
             now = time.monotonic()
+            if now - began > WAKE and not woken:
+                woken = True
+                for line in alert.send(site, "the database is away during core:update", error.what):
+                    say(f"  alert: {line}")
             if now - began > patience:
                 raise NotReachable(
                     f"the database does not come back ({show_duration(now - began)}): {error.what}",

@@ -14,11 +14,12 @@ from matops.runbook import core_update_after as after
 from matops.runbook.core_update_clear import running_job, wait_for_database
 from matops.runbook.core_update_there import Asked, Attempts
 from matops.runbook.outage import Outage
-from matops.units import show_epoch
+from matops.units import show_duration, show_epoch
 
 NOTE = "update"
 """Key of the outage's record: ``{"from", "to", "at" (epoch, this host), "db_clock" (epoch, the
 database), "job", "kept" (config.ini.php before), "proved" (version), "result": {…}}``."""
+LONG = 900.0  # seconds, after which its good end is told, too: nobody watches for hours
 ROUNDS = 3
 """A plugin that is installed or activated may bring migrations of its own: then once more."""
 
@@ -36,6 +37,25 @@ class UpdateRun:
     _guard_failed: bool = False
 
     def go(self) -> dict[str, Any]:
+        """``run``; its end is told where nobody may be looking any more."""
+        began = time.monotonic()
+        try:
+            result = self.run()
+        except MatopsError as error:
+            if not isinstance(error.__context__, KeyboardInterrupt):  # he is here
+                self._tell("core:update needs you", error.on(self.site.host.name).line())
+            raise
+        took = time.monotonic() - began
+        if took > LONG or result["trouble"]:
+            trouble = "".join(f"; {line}" for line in result["trouble"])
+            self._tell("core:update is done", f"after {show_duration(took)}{trouble}")
+        return result
+
+    def _tell(self, what: str, text: str) -> None:
+        for line in alert.send(self.site, what, text):
+            self.say(f"  alert: {line}")
+
+    def run(self) -> dict[str, Any]:
         """Until a second look finds nothing to do; the result. Raises what ``Attempts.go`` and
         the steps after it raise; all can be repeated."""
         outage = Outage(self.site)
@@ -48,12 +68,12 @@ class UpdateRun:
 
         attempts = Attempts(
             self.site, self.say, self.asked, self.still_ours, begin,
-            lambda: self._guard(note["kept"], ended=False),
+            lambda: self._guard(note["kept"]),
         )  # fmt: skip
         try:
             self._rounds(attempts, str(note["to"]))
         finally:  # after a failure, too: it may be hours until the next run
-            self._guard(note["kept"], ended=not running_job(self.site))
+            self._guard(note["kept"])
         self._lost(note["kept"], attempts)
         facts = looking.facts(self.site.docroot)
         after.demand_current(self.site, facts, self._not_loaded)
@@ -117,9 +137,10 @@ class UpdateRun:
             next="look at that component: its version in the database does not become its files'",
         )
 
-    def _guard(self, kept: str, *, ended: bool) -> None:
+    def _guard(self, kept: str) -> None:
         """Called now and then while it runs, and after it."""
         try:
+            ended = not running_job(self.site)
             lines = core_update_guard.keep(
                 self.site, kept, self.say, wanted_open=self.asked.open, ended=ended
             )
@@ -130,7 +151,7 @@ class UpdateRun:
             self._guard_failed = True
             self.say(f"  {lines[0]}")
         if lines:
-            alert.send(self.site, "core:update switched maintenance or tracking", "\n".join(lines))
+            self._tell("core:update switched maintenance or tracking", "\n".join(lines))
 
     def _lost(self, kept: str, attempts: Attempts) -> None:
         """Plugins that a run which crashed had deactivated: nobody was told."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, Union
 
-from matops.errors import MatopsError
+from matops.errors import MatopsError, OutcomeUnknown, UsageError
 from matops.host import jobs as host_jobs
 from matops.matomo import core_update_look
 from matops.matomo.site import Site
@@ -24,9 +24,10 @@ from matops.units import show_duration, show_size
 
 EVERY = 60.0  # seconds between two lines about the same statement
 FIRST = 10.0  # seconds after which a statement is worth a line
+PATIENCE = 600.0  # seconds that a look at our own job may fail
 TOLD = 2.0  # seconds that a wait for a lock may last before it is told
 ALERT = 30.0  # seconds of such a wait before somebody is woken
-GONE = 600.0
+ENDED = 600.0
 """Seconds without a statement's being seen in the server, after it was: php then waits for an
 answer that never comes, where a firewall forgot the silent connection (an ALTER of hours)."""
 _MANY = 200  # migrations: beyond that only slow ones have a line of their own
@@ -84,7 +85,7 @@ class Watch:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         offset = 0
         while True:
-            poll = self._site.jobs.poll(self.name, offset)
+            poll = self._poll(offset)
             offset = poll.offset
             if poll.log:
                 self._hear(decoder.decode(poll.log))
@@ -99,6 +100,28 @@ class Watch:
             if running:
                 self._look()
                 time.sleep(_TICKS[time.monotonic() - self._began > 5])
+
+    def _poll(self, offset: int) -> host_jobs.Poll:
+        """A machine that is out of memory cannot start a process for a while: no reason to go."""
+        until, told = time.monotonic() + PATIENCE, False
+        while True:
+            try:
+                return self._site.jobs.poll(self.name, offset)
+            except UsageError:
+                raise
+            except (MatopsError, OSError) as error:
+                why = error.what if isinstance(error, MatopsError) else str(error)
+                if time.monotonic() > until:
+                    raise OutcomeUnknown(
+                        f"job {self.name} cannot be looked at any more: {why}",
+                        host=self._site.host.name,
+                        state="core:update most likely goes on",
+                        next="run the same again: it attaches",
+                    ) from None
+                if not told:
+                    told = True
+                    self._say(f"  job {self.name} cannot be looked at, trying on: {why}")
+                time.sleep(2.0)
 
     # --- its output --------------------------------------------------------------------------
 
@@ -206,7 +229,7 @@ class Watch:
             return
         if sight.connection is not None:
             self._seen_at = now if _same(sight.connection, self._statement) else 0.0
-        elif self._seen_at and now - self._seen_at > GONE and self._gone_told != self._statement:
+        elif self._seen_at and now - self._seen_at > ENDED and self._gone_told != self._statement:
             self._gone_told = self._statement
             text = (
                 f"the server ended this {show_duration(now - self._seen_at)} ago, php still waits "

@@ -93,10 +93,10 @@ class Hold:
                 f"its job {job['name']} on {job['machine']} may still run: look there with "
                 "`jobs`; if it is gone, add --take-over",
             )
-        raise self._refusal(
-            answer,
-            "no sign of life: if that run is really gone, add --take-over" if stale else "",
-        )
+        fix = "no sign of life: if that run is really gone, add --take-over" if stale else ""
+        if job and here and not stale and self._runs(str(job.get("name", ""))):
+            fix = f"its job {job['name']} runs here: jobs.follow shows it"
+        raise self._refusal(answer, fix)
 
     @property
     def _hostname(self) -> str:
@@ -121,8 +121,9 @@ class Hold:
 
     def _at_work(self, job: str) -> bool:
         """Does that job run here, and is it not one that this task would attach to?"""
-        if job.rpartition(".")[0] in self._attaches:
-            return False
+        return job.rpartition(".")[0] not in self._attaches and self._runs(job)
+
+    def _runs(self, job: str) -> bool:
         try:
             return self._site.jobs.poll(job).job.state == RUNNING
         except UsageError:

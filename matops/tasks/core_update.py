@@ -53,8 +53,9 @@ def update(
 ) -> None:
     """Run core:update as a job that survives; watch it; prove it.
 
-    The new files must be in place (release.install), maintenance mode on. php runs in a job of
-    its own: it goes on when the link, this program or its watching job dies; the same command
+    The new files must be in place (release.install), maintenance mode on, config.ini.php the web
+    user's to write (what the update sets in it is brought to the other servers). php runs in a job
+    of its own: it goes on when the link, this program or its watching job dies; the same command
     again attaches to it. Two are never started: jobs, processes of all listed servers and
     statements left in the database are looked at first. Progress comes from its output and from
     inside the database; who holds up its ALTERs is named (alert_to, alert_command are told).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from matops.matomo.core_update_judge import (
@@ -19,10 +21,12 @@ from matops.matomo.core_update_tables import created
 from matops.matomo.migrated import BEGUN, HARMLESS, HISTORY, MIGRATED, NOTHING, compare
 from matops.matomo.rehearsal import Migration, Rehearsal
 from matops.matomo.update_output import UpdateOutput
+from matops.mysql.update_eyes import Sight
 from matops.mysql.update_watch import Connection, find, schema_changes
 from matops.runbook.core_update_advice import advice
-from matops.runbook.core_update_expected import of
+from matops.runbook.core_update_expected import Expected, of
 from matops.runbook.core_update_others import changed, fitting
+from matops.runbook.core_update_watch import ENDED, Care, Watch
 
 WORDS = ("Everything is already up to date.",)
 HEAD = "    *** Update ***\n\n"
@@ -215,3 +219,18 @@ def test_what_the_update_wrote_is_brought_to_the_other_servers() -> None:
     edits, kept = fitting(changes, there)
     assert edits == [["General", "x", "2"], ["General", "y", ["a", "b"]], ["General", "new", "1"]]
     assert kept == ["[General] z"]
+
+
+def test_a_statement_that_ended_while_php_still_waits_is_told() -> None:
+    said: list[str] = []
+    site: Any = None
+    watch = Watch(site, "console-core.update.x", lambda: None, Expected(), Care(), said.append)
+    watch._statement = "ALTER TABLE `a` ADD x INT;"
+    watch._about_gone(Sight(_busy(2, "web1:40001", "ALTER TABLE `a`  ADD x INT")), 100.0)
+    watch._about_gone(Sight(), 100.0 + ENDED - 1)
+    assert not said
+    watch._about_gone(None, 100.0 + ENDED + 1)
+    assert not said, "the database is away: nothing is known"
+    for later in (1.0, 60.0):
+        watch._about_gone(Sight(), 100.0 + ENDED + later)
+    assert len(said) == 1 and "STUCK" in said[0] and "jobs.stop console-core.update.x" in said[0]
