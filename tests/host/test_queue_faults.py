@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import threading
 import time
@@ -12,7 +13,9 @@ import pytest
 from matops.errors import MatopsError, Refused
 from matops.matomo.site import Site
 from matops.runbook.queue_drain import DrainQueue
+from matops.runbook.queue_drain_there import Drain
 from matops.runbook.queue_hold import HoldQueue
+from matops.runbook.queue_switch import SwitchQueue
 from tests.conftest import Fab, SiteFactory, one_line
 from tests.host import queue_kit as kit
 from tests.sandbox import Sandbox
@@ -55,8 +58,48 @@ def test_a_redis_that_is_down_is_one_line(fab: Fab, box: Sandbox, site: Site) ->
                 step.look()
         seen = site.ask("matomo.queue:look")
         assert seen["depth"] is None and "cannot be reached" in seen["errors"][0]
+        off = SwitchQueue(site, nothing, False)  # the cure while every hit is answered 500
+        look = off.look()
+        assert "not seen now" in look.notes[0]
+        off.act(look.actions[0])
+        assert "not proven" in off.verify().line and kit.hits(box, 1) == ["200"]
+        with pytest.raises(MatopsError, match="cannot be reached"):
+            SwitchQueue(site, nothing, None).look()
     finally:
         box.service("redis", "start")
+    back = SwitchQueue(site, nothing, None)
+    back.act(back.look().actions[0])
+    assert "through the queue" in back.verify().line
+
+
+def test_on_is_taken_back_where_hits_are_not_queued(box: Sandbox, site: Site) -> None:
+    kit.settings(box, queueEnabled=0)
+    try:
+        step = SwitchQueue(site, nothing, True)
+        step.act(step.look().actions[0])
+        kit.redis(box, "config", "set", "maxmemory", "1")
+        with pytest.raises(MatopsError, match="is not queued") as caught:
+            step.verify()
+        assert "taken back" in str(caught.value.state)
+        assert not SwitchQueue(site, nothing, None).look().actions
+        assert kit.hits(box, 1) == ["200"]
+    finally:
+        kit.redis(box, "config", "set", "maxmemory", "0")
+        kit.settings(box, queueEnabled=1)
+
+
+def test_a_full_redis_is_said_and_drained_once_it_has_room(box: Sandbox, site: Site) -> None:
+    kit.hits(box, 3)
+    kit.redis(box, "config", "set", "maxmemory", "1")
+    try:
+        assert "no hits and no locks" in DrainQueue(site, nothing, nothing).look().notes[0]
+        with pytest.raises(MatopsError, match="nothing is processed: Redis is full") as caught:
+            Drain(site, nothing, below=1).run()  # (0: what is fresh would be let be)
+        assert "CONFIG SET maxmemory" in str(caught.value.next)
+    finally:
+        kit.redis(box, "config", "set", "maxmemory", "0")
+    Drain(site, nothing, below=1).run()
+    assert kit.depth(box) <= 1
 
 
 def test_a_redis_that_would_lose_hits_is_refused(box: Sandbox, site: Site) -> None:
@@ -67,7 +110,9 @@ def test_a_redis_that_would_lose_hits_is_refused(box: Sandbox, site: Site) -> No
         assert "throws waiting" in site.ask("matomo.queue:look")["errors"][0]
         kit.redis(box, "config", "set", "maxmemory-policy", "noeviction")
         kit.hits(box, 30)
-        kit.redis(box, "config", "set", "maxmemory", "1200000")
+        used = re.search(r"used_memory:(\d+)", kit.redis(box, "info", "memory"))
+        assert used
+        kit.redis(box, "config", "set", "maxmemory", str(int(used[1]) + 200_000))
         with pytest.raises(Refused, match=r"no room for 30 d: up to \d+ requests"):
             HoldQueue(site, nothing, window=30 * 86400).look()
         notes = HoldQueue(site, nothing, window=30 * 86400, anyway=True).look().notes
@@ -80,8 +125,8 @@ def test_a_redis_that_would_lose_hits_is_refused(box: Sandbox, site: Site) -> No
 def test_redis_password_is_used_and_never_shown(fab: Fab, box: Sandbox, site: Site) -> None:
     kit.redis(box, "config", "set", "requirepass", PASSWORD)
     try:
-        ran = fab("queue.status")
-        assert ran.code == 1 and "NOAUTH" in one_line(ran), ran.all
+        with pytest.raises(MatopsError, match="NOAUTH"):
+            site.ask("matomo.queue:status")
         kit.settings(box, redisPassword=PASSWORD)
         found = site.ask("matomo.queue:status")
         assert found["sets"] == 0 and PASSWORD not in str(found)
@@ -97,7 +142,7 @@ def test_redis_password_is_used_and_never_shown(fab: Fab, box: Sandbox, site: Si
 
 def test_killed_workers_and_jobs_lose_and_double_nothing(fab: Fab, box: Sandbox) -> None:
     had = kit.recorded(box)
-    kit.hits(box, 150)
+    kit.hits(box, 100)
     running = subprocess.Popen(
         fab.command("queue.drain"), env=fab.environment(), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -106,14 +151,16 @@ def test_killed_workers_and_jobs_lose_and_double_nothing(fab: Fab, box: Sandbox)
     box.exec("pkill", "-KILL", "-f", "queuedtracking:process|matops-.*pyz queue.drain")
     assert running.wait(60) == 4  # unknown: the job ended without an exit code
     left = kit.depth(box)
-    assert 0 < left < 150
+    assert 0 < left < 100
     kit.redis(box, "del", "QueuedTrackingLock0")  # it would run out by itself, in a minute
     ran = fab("queue.drain", "--take-over")
     assert ran.code == 0, ran.all
-    assert kit.depth(box) == 0 and kit.recorded(box) == had + 150 and kit.twice(box) == 0
+    assert kit.depth(box) == 0 and kit.recorded(box) == had + 100 and kit.twice(box) == 0
 
 
-def test_a_set_that_ends_every_worker_is_named_and_set_aside(fab: Fab, box: Sandbox) -> None:
+def test_a_set_that_ends_every_worker_is_named_and_set_aside(
+    fab: Fab, box: Sandbox, site: Site
+) -> None:
     kit.console(box, "config:set", "QueuedTracking.poison=1")
     had = kit.recorded(box)
     kit.hits(box, 3)
@@ -138,7 +185,7 @@ def test_a_set_that_ends_every_worker_is_named_and_set_aside(fab: Fab, box: Sand
         assert fab("queue.set-aside").code == 3  # asks first
         aside = fab("queue.set-aside", "--yes")
         assert aside.code == 0 and "/queue-set-aside/list0-" in aside.out, aside.all
-        assert fab("queue.drain").code == 0
+        assert Drain(site, nothing).run()
     finally:
         locks.set()
         helper.join()
