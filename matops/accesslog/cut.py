@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
-from matops.accesslog import gapfile, lineform, stamps, verdict
+from matops.accesslog import bulk, gapfile, lineform, stamps, verdict
 from matops.accesslog.gapfile import EDGE, FORWARDED, TOKEN
 from matops.accesslog.holes import Coverage
 from matops.accesslog.lineform import Fields, Form
@@ -24,7 +24,6 @@ from matops.accesslog.verdict import KEEP, RECORDED, Window
 TRACKERS = ("matomo.php", "piwik.php", "js/", "js/index.php", "js/tracker.php")
 """Ends of the paths that record hits; ``tracker_paths`` adds to them."""
 _STATUSES = [b"%d" % status for status in range(200, 600)]
-_DASH = re.compile(rb"\t-(?=\t|\Z)")
 CLAIM = b"R"
 """A flag within the runs only: by its status it was recorded, and its row is its own."""
 
@@ -72,16 +71,19 @@ class Cutter:
         self._server = rules.server.encode()
         self._path = re.compile(rules.tracker[0]).fullmatch
         self._search = re.compile(rules.tracker[1]).search
-        self._plain = {
-            (method, status) for method in verdict.METHODS for status in _STATUSES
-            if not verdict.not_a_hit(method, b"idsite=", status, window.statuses)
-            and verdict.by_status(method, b"idsite=", status, inner=True) is KEEP
-        }  # fmt: skip
+        self._plain = frozenset(
+            status for status in _STATUSES
+            if not verdict.not_a_hit(b"GET", b"idsite=", status, window.statuses)
+            and verdict.by_status(b"GET", b"idsite=", status, inner=True) is KEEP
+        )  # fmt: skip
+        self._quick = [bulk.Quick(form) for form in forms if form.bulk]
         self.compare = True
         """Whether to remember requests, to tell whether another log has the same."""
         self._out: list[bytes] = []
         self._ask: list[bytes] = []
         self._file = LogFile("", 0, 0, (0, 0))
+        self._prefixes = bulk.Prefixes(b"", b"", (b"", b""), b"")
+        self._seen: list[tuple[bytes, ...]] = []
 
     def stamp(self, line: bytes) -> Optional[bytes]:
         """The line's stamp, by the log's formats."""
@@ -89,66 +91,74 @@ class Cutter:
 
     def block(self, file: LogFile, offset: int, block: bytes) -> None:
         """Whole lines of ``file`` that begin at ``offset``."""
-        self._file = file
+        if file is not self._file:
+            self._file = file
+            window = (self._low, self._high, self._inner)
+            place = b"\t%b\t%05d\t" % (self._server, file.number)
+            self._prefixes = bulk.Prefixes(*window, place)
         self.coverage.block(block, self.stamp)
-        first = self.forms[0] if self.forms else None
-        dirty = len(block.translate(None, lineform.CONTROLS)) != len(block)
-        forwarded = bool(first and self.rules.forwarded and first.has_forwarded)
-        if first is None or first.quick is None or forwarded or dirty:
-            for line in block.split(b"\n"):
-                if self._search(line):
-                    self._whole(line, offset)
-                offset += len(line) + 1
-        else:
-            self._quickly(first, file, offset, block)
+        clean, unclean = bulk.parted(offset, block)
+        for at, line in unclean:
+            if self._search(line):
+                self._whole(line, at)
+        self._prefixes.tidy()
+        for quick in self._quick:
+            if clean.lines:
+                clean = self._quickly(quick, clean)
+        for at, line in zip(clean.starts, clean.lines):
+            if self._search(line):
+                self._other(line.rstrip(b"\n"), at)
         self._flush()
 
-    def _quickly(self, form: Form, file: LogFile, offset: int, block: bytes) -> None:
+    def _quickly(self, quick: bulk.Quick, given: bulk.Lines) -> bulk.Lines:
         """As ``_hit``, for the lines that are most: away from the edges, by status not recorded,
-        nothing to be escaped or hidden. Each operation here is paid a million times."""
-        quick, order, search = form.quick, form.order, self._search
-        assert quick is not None
-        low, high, (begin, end) = self._low, self._high, self._inner
-        known, plain, others = stamps.known, self._plain, self.rules.elsewhere
-        place = b"\t%b\t%05d\t" % (self._server, file.number)
-        hits, out = [], self._out
-        for line in block.split(b"\n"):
-            clean = line.isascii() and b"\\" not in line
-            found = quick(line) if clean else None
-            if found is not None:
-                fields = found.group(*order)
-                stamp, method, path, query, ip, _, agent, referer, status, size, host = fields
-                key = known.get(stamp) or stamps.key(stamp) or b""
+        nothing to be escaped or hidden. Each operation here is paid a million times.
+
+        Gives the lines that it does not understand and that name the tracker.
+        """
+        found = quick.findall(given)
+        out, hits, odd = self._out, [], []
+        prefixes, plain, others = self._prefixes, self._plain, self.rules.elsewhere
+        at_stamp, at_method, at_query, at_status, at_host = quick.places
+        join, values = b"\t".join, quick.values
+        if self.rules.forwarded and quick.form.has_forwarded:
+            plain = frozenset()
+        for at, row in zip(given.starts, found):
+            prefix = prefixes[row[at_stamp]]
+            if prefix:
+                query = row[at_query]
                 if (
-                    begin <= key < end
-                    and (method, status) in plain
+                    row[at_status] in plain
                     and b"idsite=" in query
                     and b"token_auth=" not in query
                     and b"matops_check=" not in query
-                    and host not in others
-                    and ip != b"-"
+                    and row[at_method] in verdict.METHODS
+                    and not (others and row[at_host] in others)
                 ):
-                    hits.append(fields)
-                    text = b"\t".join((
-                        b"%b%b%014d\t" % (key, place, offset), method, path, query, ip, agent,
-                        referer, status, size, host,
-                    ))  # fmt: skip
-                    if b"\t-" in text:
-                        text = _DASH.sub(b"\t", text)
-                    out.append(text + b"\n")
-                elif low <= key < high:
-                    self._hit(key, offset, fields)
-            elif search(line):
-                if clean:
-                    self._other(line, offset)
+                    hits.append(row)
+                    out.append(b"%b%014d\t\t%b\n" % (prefix, at, join(values(row))))
                 else:
-                    self._whole(line, offset)
-            offset += len(line) + 1
-        self.tally.hits(hits, self.compare)
+                    odd.append((at, row))
+            elif prefix is None:
+                odd.append((at, row))
+        if hits:
+            self.tally.columns(*quick.columns(hits), compare=self.compare)
+        for at, row in odd:
+            self._row(at, quick.fields(row), given)
+        return given.unread(found, at_stamp, self._search)
+
+    def _row(self, at: int, fields: Fields, given: bulk.Lines) -> None:
+        """A clean hit near an edge, or with something to be hidden or left out."""
+        key = stamps.key(fields.stamp)
+        if key is None:
+            self._whole(given.at(at), at)
+        elif self._low <= key < self._high:
+            ip, flag = self._address(fields)
+            self._hit(key, at, fields._replace(ip=ip), flag)
 
     def _other(self, line: bytes, offset: int) -> None:
-        """A clean line that names the tracker, and that the likeliest format does not fit."""
-        for form in self.forms[1:]:
+        """A clean line that names the tracker, and that the strict way does not fit."""
+        for form in self.forms:
             found = form.quick(line) if form.quick else None
             if found is not None and not (self.rules.forwarded and form.has_forwarded):
                 fields = found.group(*form.order)
@@ -165,10 +175,13 @@ class Cutter:
         if self._ask:
             self.asked.add(self._ask)
             self._ask = []
+        if self._seen:
+            self.tally.columns(*zip(*self._seen), compare=self.compare)
+            self._seen = []
 
     def _whole(self, line: bytes, offset: int) -> None:
         """A line that names the tracker somewhere: in its request, or in a referrer."""
-        line = line.strip(b"\0\r")
+        line = line.strip(b"\0\r\n")
         fields = lineform.read(self.forms, line)
         key = stamps.key(fields.stamp) if fields else None
         if fields and key:
@@ -188,12 +201,16 @@ class Cutter:
                 self.tally.unread_lines += 1
                 self.tally.reasons[verdict.UNREAD] += 1
 
+    def _address(self, fields: Fields) -> tuple[bytes, bytes]:
+        """The visitor's, and the flag that says where it is from."""
+        if not self.rules.forwarded or fields.forwarded in (b"", b"-"):
+            return fields.ip, b""
+        found = forwarded_ip(fields.forwarded, self.rules.forwarded)
+        return found or fields.ip, FORWARDED.encode()
+
     def _clean(self, key: bytes, offset: int, fields: Fields) -> None:
         """Escapes what is not printable, then as any other hit."""
-        ip, flag = fields.ip, b""
-        if self.rules.forwarded and fields.forwarded:
-            ip = forwarded_ip(fields.forwarded, self.rules.forwarded) or ip
-            flag = FORWARDED.encode()
+        ip, flag = self._address(fields)
         escape = gapfile.escape
         self._hit(key, offset, (
             fields.stamp, escape(fields.method), escape(fields.path),
@@ -217,7 +234,7 @@ class Cutter:
             return
         inner = self._inner[0] <= key < self._inner[1]
         answer = verdict.by_status(method, query, status, inner=inner)
-        tally.hits([fields], self.compare)
+        self._seen.append((status, host, ip, query))
         if b"token_auth=" in query:
             query = self._without_token(query)
             flags += TOKEN.encode()

@@ -61,7 +61,7 @@ def _form(name: str, keys: Mapping[str, list[str]]) -> Form:
         return None if data is None else stamps.key(_find(data, keys.get("stamp", [])))
 
     return Form(
-        name=name, quick=None, order=(), whole=whole, stamp=stamp,
+        name=name, quick=None, bulk=None, order=(), whole=whole, stamp=stamp,
         has_client=bool(keys.get("ip") or keys.get("forwarded")),
         has_query=bool(keys.get("request") or keys.get("target") or keys.get("query")),
         has_forwarded=bool(keys.get("forwarded")),

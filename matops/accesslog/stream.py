@@ -21,7 +21,7 @@ from typing import IO, Any, Callable, Optional
 
 from matops.errors import MatopsError
 
-CHUNK = 1 << 20
+CHUNK = 256 << 10  # what is made of it still fits a processor's cache
 _READ = 128 << 10  # compressed bytes at a time: a log shrinks to a tenth or a twentieth
 _AHEAD = 4  # chunks that are decompressed while others are looked at
 

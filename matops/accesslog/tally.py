@@ -6,12 +6,8 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import Any
 
-from matops.accesslog.lineform import Fields
-
-_IP, _STATUS, _HOST = (itemgetter(Fields._fields.index(n)) for n in ("ip", "status", "host"))
 _NAMED = re.compile(rb"(?:^|&)(?:_id|cid|uid)=[^&]")
 """A hit that names its visitor: an address does not matter to it."""
 MANY = 20_000  # addresses told apart
@@ -34,20 +30,23 @@ class Tally:
         self.prints: set[int] = set()
         self._mask = 0
 
-    def hits(self, fields: Sequence[Sequence[bytes]], compare: bool) -> None:
-        """Counts hits, given as ``lineform.Fields``. ``compare``: remembers some requests, the
-        same ones in every log."""
-        self.count += len(fields)
-        self.statuses.update(map(_STATUS, fields))
-        self.hosts.update(map(_HOST, fields))
-        self.addresses.update(map(_IP, fields))
+    def columns(
+        self, statuses: Sequence[bytes], hosts: Sequence[bytes], addresses: Sequence[bytes],
+        queries: Sequence[bytes], *, compare: bool,
+    ) -> None:  # fmt: skip
+        """Counts hits, one of each a hit. ``compare``: remembers some requests, the same ones in
+        every log."""
+        self.count += len(statuses)
+        self.statuses.update(statuses)
+        self.hosts.update(hosts)
+        self.addresses.update(addresses)
         if len(self.addresses) > MANY:  # those that matter are common ones
             self.addresses = Counter(dict(self.addresses.most_common(MANY // 4)))
-        for each in fields[:: len(fields) // 64 + 1]:
+        for query in queries[:: len(queries) // 16 + 1]:
             self._asked += 1
-            self._with_id += _NAMED.search(each[3]) is not None
+            self._with_id += _NAMED.search(query) is not None
         if compare:
-            self._requests([hash(each[3]) for each in fields])
+            self._requests(list(map(hash, queries)))
 
     def _requests(self, digests: Sequence[int]) -> None:
         mask = self._mask
