@@ -173,8 +173,10 @@ def _moment(given: dict[str, str], at: float) -> Optional[float]:
     if cdt and cdt != "0":
         found = _DATE.fullmatch(cdt)
         if found:
+            if found[1] == "0000" or not 1 <= int(found[2]) <= 12:
+                return None
             moment = float(calendar.timegm(tuple(int(part) for part in found.groups())))
-        elif re.fullmatch(r"\d+(\.\d+)?", cdt):
+        elif re.fullmatch(r"\d{1,18}(\.\d{1,18})?", cdt):
             moment = float(int(float(cdt)))
         else:
             return None

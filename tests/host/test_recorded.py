@@ -8,7 +8,7 @@ import urllib.parse
 import urllib.request
 
 from matops.matomo.recorded import Hit
-from matops.matomo.tracked_hit import Privacy, comparable, expect, same_page
+from matops.matomo.tracked_hit import NO_ROW, Privacy, comparable, expect, same_page
 from matops.settings import Settings
 from tests.conftest import SiteFactory
 from tests.sandbox import Sandbox
@@ -104,3 +104,5 @@ def test_ids_and_times_as_matomo_takes_them() -> None:
     assert visitor(f"_id={VISITOR}", cookieless=True) == ""
     at = expect("idsite=1&rec=1&cdt=2001-09-09%2001:46:40&cdo=10", 5e9, "", Privacy())
     assert (at.at, at.exact) == (1e9 - 10, True)
+    for odd in ("2001-99-09%2001:46:40", "0000-01-01%2000:00:00", "9" * 5000, "%FF"):
+        assert expect(f"idsite=1&rec=1&cdt={odd}", 5e9, "", Privacy()).kind == NO_ROW

@@ -47,6 +47,8 @@ def test_only_what_is_missing_is_added() -> None:
     own = "idsite=1&cip=1.1.1.1&cdt=5&ua=B&urlref=x"
     assert request_of(hit(own, referer="http://r/")) == "?" + own
     assert "url=http%3A%2F%2Fr%2F" in request_of(hit("idsite=1", referer="http://r/"))
+    for ahead in ("0", "1000000600"):  # Matomo did not take that time then
+        assert parse_qs(request_of(hit(f"idsite=1&cdt={ahead}"))[1:])["cdt"] == ["1000000000"]
     assert "cip=0.0.0.0" in request_of(hit("idsite=1", ip=""))
     odd = request_of(hit('idsite=1&token_auth=~k&queuedtracking=1&a="#<', agent=r"K\xc3\xa4se"))
     assert "token_auth" not in odd and "queuedtracking" not in odd and "#" not in odd
@@ -62,7 +64,10 @@ def test_what_is_not_sent() -> None:
     assert "had no token" in why_not(hit("idsite=1&cip=1.1.1.1&token_auth=~bad"), rules)
     assert why_not(hit("idsite=1&cip=1.1.1.1&token_auth=~ok"), rules) == ""
     assert "a day before" in why_not(hit("idsite=1&cdt=900000000"), rules)
-    assert why_not(hit("idsite=1&cdt=999999990"), rules) == ""
+    for stale in ("cdo=90000", "cdt=" + "9" * 5000, "cdt=yesterday"):
+        assert "a day before" in why_not(hit(f"idsite=1&{stale}"), rules)
+    for plain in ("cdt=999999990", "cdt=0", "cdo=-30", "cdt=1000000600&cdo=5"):
+        assert why_not(hit(f"idsite=1&{plain}"), rules) == "", plain
 
 
 def test_a_visitor_stays_in_one_lane_and_in_order(tmp_path: Path) -> None:

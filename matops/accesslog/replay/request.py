@@ -71,7 +71,7 @@ def why_not(hit: Hit, rules: Rules) -> str:
     """Why this hit is not sent; '' = it is."""
     given = names(hit.query)
     site = given.get("idsite", "")
-    number = int(site) if site.isdigit() and len(site) < 11 else 0
+    number = int(site) if site.isdecimal() and len(site) < 11 else 0
     if not number or (rules.known is not None and number not in rules.known):
         return NO_SITE
     if rules.sites and number not in rules.sites:
@@ -87,16 +87,31 @@ def _unauthorised(given: dict[str, str], at: float) -> str:
     # With our token these would be taken: what Matomo refused then stays refused.
     if any(given.get(name) for name in NEEDS_TOKEN):
         return NO_TOKEN
-    cdt = given.get("cdt", "")
-    if cdt.isdigit() and int(cdt) and int(cdt) < at - DAY:
+    cdt, cdo = given.get("cdt", ""), given.get("cdo", "").lstrip("+-")
+    if cdt and not _number(cdt):
         return STALE
-    return STALE if cdt and not cdt.isdigit() else ""
+    moment = int(cdt) if int(cdt or 0) and not _no_time(cdt, at) else int(at)
+    moment -= int(cdo) if _number(cdo) else 0
+    return STALE if moment < at - DAY else ""
+
+
+def _no_time(cdt: str, at: float) -> bool:
+    """A time that Matomo did not take when the hit came: 0, or ahead of its clock. It took "now";
+    today such a time may lie in the past, and would be taken."""
+    return _number(cdt) and (int(cdt) == 0 or int(cdt) > at + 1)
+
+
+def _number(text: str) -> bool:
+    return text.isdecimal() and len(text) < 19
 
 
 def request_of(hit: Hit) -> str:
     """``?idsite=…``, printable ASCII, as an element of the bulk request."""
     given = names(hit.query)
-    kept = [p for p in hit.query.split("&") if p and unquote_plus(p.split("=")[0]) not in _DROPPED]
+    dropped: tuple[str, ...] = _DROPPED
+    if _no_time(given.get("cdt", ""), hit.epoch):
+        given["cdt"], dropped = "", (*_DROPPED, "cdt")
+    kept = [p for p in hit.query.split("&") if p and unquote_plus(p.split("=")[0]) not in dropped]
     if not given.get("cip"):
         kept.append("cip=" + quote(hit.ip or "0.0.0.0", safe=""))
     if not given.get("cdt"):
