@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from matops.accesslog import stamps
-from matops.accesslog.lineform import Fields, Form, nginx_role, split_request
+from matops.accesslog.lineform import Fields, Form, split_request
+from matops.accesslog.lineroles import nginx_role
 
 _USUAL = {
     "stamp": "ts time_iso8601 time_local msec @timestamp timestamp time StartUTC datetime date",

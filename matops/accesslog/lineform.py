@@ -17,6 +17,13 @@ from dataclasses import dataclass
 from typing import Callable, NamedTuple, Optional
 
 from matops.accesslog import stamps
+from matops.accesslog.lineroles import (
+    APACHE_FIELD,
+    NGINX_FIELD,
+    SPLIT_STAMP,
+    apache_role,
+    nginx_role,
+)
 
 APACHE, NGINX, RAW = "apache", "nginx", "raw"
 
@@ -69,27 +76,6 @@ BUILT_IN = (
 )
 """Tried where no configuration tells; what follows a combined line is not looked at."""
 
-# One stamp in three fields: the usual way to get milliseconds from Apache.
-_SPLIT_STAMP = re.compile(r"%\{%d/%b/%Y:%H:%M:%S\}t\.%\{[mu]sec_frac\}t %\{%z\}t")
-_APACHE_FIELD = re.compile(r"%(?:[!\d,]*)[<>]?(?:\{([^}]*)\})?(\^[A-Za-z]{2}|[A-Za-z%@])")
-_NGINX_FIELD = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-_APACHE_ROLES = {
-    "h": "ip", "a": "ip", "r": "request", "q": "query", "U": "path", "m": "method", "t": "stamp",
-    "s": "status", "b": "size", "B": "size", "O": "size", "v": "host", "V": "host", "l": "word",
-    "u": "words", "@": "stamp", "f": "words", "e": "words",
-}  # fmt: skip
-_NGINX_ROLES = {
-    "remote_addr": "ip", "request": "request", "request_uri": "target", "uri": "path",
-    "document_uri": "path", "args": "query", "query_string": "query", "request_method": "method",
-    "time_local": "stamp", "time_iso8601": "stamp", "msec": "stamp", "status": "status",
-    "body_bytes_sent": "size", "bytes_sent": "size", "host": "host", "server_name": "host",
-    "http_host": "host", "remote_user": "words", "http_referer": "referer",
-    "http_user_agent": "agent", "proxy_protocol_addr": "forwarded",
-}  # fmt: skip
-FORWARDED = re.compile(
-    r"(?i)(http_)?(x[-_]forwarded[-_]for|x[-_]real[-_]ip|forwarded|true[-_]client[-_]ip"
-    r"|client[-_]ip|cf[-_]connecting[-_]ip|x[-_]client[-_]ip|x[-_]cluster[-_]client[-_]ip)"
-)
 _WORDS = ("agent", "referer", "request", "target", "path", "query", "words")
 # Of single characters: these run at memchr's speed, a set of them at a tenth of it.
 _CLEAN = rb"[^\"]"
@@ -101,36 +87,17 @@ _STAMPS = b"(?:%b|%b|%b)" % (stamps.CLF, stamps.ISO, stamps.EPOCH)
 
 def of_apache(text: str, tracker: bytes, name: str = "") -> Form:
     """From a LogFormat. ``tracker``: a pattern of the tracker's paths, without groups."""
-    marked = _SPLIT_STAMP.sub("%@", text)
-    parts = [(m.start(), m.end(), _apache_role(m), m[2] == "t" and not m[1])
-             for m in _APACHE_FIELD.finditer(marked)]  # fmt: skip
+    marked = SPLIT_STAMP.sub("%@", text)
+    parts = [(m.start(), m.end(), apache_role(m), m[2] == "t" and not m[1])
+             for m in APACHE_FIELD.finditer(marked)]  # fmt: skip
     return _form(name or text, marked, parts, tracker, APACHE)
 
 
 def of_nginx(text: str, tracker: bytes, name: str = "", escape: str = NGINX) -> Form:
     """From a log_format (its pieces joined). ``escape``: NGINX or RAW (escape=none)."""
     parts = [(m.start(), m.end(), nginx_role(m[1] or m[2]), False)
-             for m in _NGINX_FIELD.finditer(text)]  # fmt: skip
+             for m in NGINX_FIELD.finditer(text)]  # fmt: skip
     return _form(name or text, text, parts, tracker, escape)
-
-
-def _apache_role(found: re.Match[str]) -> str:
-    argument, letter = (found[1] or "").lower(), found[2]
-    if letter == "i":
-        if FORWARDED.fullmatch(argument):
-            return "forwarded"
-        return {"user-agent": "agent", "referer": "referer", "host": "host"}.get(argument, "")
-    if letter == "a" and argument == "c":
-        return ""
-    zoned = r"(begin:|end:)?(sec|msec|usec)|.*%[sz].*"
-    if letter == "t" and argument and not re.fullmatch(zoned, argument):
-        return ""  # a wall clock without a zone
-    return _APACHE_ROLES.get(letter, "")
-
-
-def nginx_role(name: str) -> str:
-    """What a variable tells."""
-    return "forwarded" if FORWARDED.fullmatch(name) else _NGINX_ROLES.get(name, "")
 
 
 Part = tuple[int, int, str, bool]
@@ -203,7 +170,7 @@ def _pattern(
             out.append(_quick_body(role, quoted, after, tracker, group))
     out.append(re.escape(text[end:].replace("%%", "%").encode()))
     if bulk:
-        rest = rb"[^\n]*()" if text.endswith(_COMBINED_END) else rb"\r?()"
+        rest = rb"[^\n]*()" if text.endswith(_COMBINED_END) else b"()"
         return re.compile(b"(?:%b|[^\n]*)\n" % (b"".join(out) + rest)), places
     # Without its end, a short format would fit the beginning of any longer one.
     out.append(b"()" if text.endswith(_COMBINED_END) or open_end else rb"()\r?\Z")

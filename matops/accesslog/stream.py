@@ -23,7 +23,8 @@ from matops.errors import MatopsError
 
 CHUNK = 256 << 10  # what is made of it still fits a processor's cache
 _READ = 128 << 10  # compressed bytes at a time: a log shrinks to a tenth or a twentieth
-_AHEAD = 4  # chunks that are decompressed while others are looked at
+_AHEAD = 4  # lots of chunks that are decompressed while others are looked at
+_LOT = 4  # chunks handed over at once: each time the threads wait for one another
 
 _MAGIC = (
     (b"\x1f\x8b", "gz"), (b"BZh", "bz2"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "zst"),
@@ -207,12 +208,18 @@ def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
         return False
 
     def work() -> None:
+        lot: list[bytes] = []
         try:
             for piece in pieces:
-                if not put(piece):
-                    break
+                lot.append(piece)
+                if len(lot) == _LOT:
+                    if not put(lot):
+                        return
+                    lot = []
+            put(lot)
             put(None)
         except BaseException as error:
+            put(lot)
             put(error)
         finally:
             close = getattr(pieces, "close", None)
@@ -225,7 +232,7 @@ def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
         while (item := box.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
-            yield item
+            yield from item
     finally:
         over.set()
         thread.join(5)

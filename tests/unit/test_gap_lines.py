@@ -131,6 +131,26 @@ def test_lines_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
         judge.refuse(report, window(), [], {}, "/")
 
 
+def test_a_broken_line_takes_no_other_with_it(tmp_path: Path) -> None:
+    """Read together with the next one, it would be one hit with the fields of both."""
+    cut_off = line(START + 1, 1).partition(b'"Agent')[0] + b'"Ag\n'
+    for place, broken in enumerate((cut_off, b"no-blank-in-it\n", b"\n", b"x [\n")):
+        log = write(tmp_path, line(START + 2, 2), broken, line(START + 3, 3))
+        hits, report = cut(tmp_path, [log])
+        assert numbers(hits) == [2, 3]
+        assert report["reasons"].get(UNREAD, 0) == (not place)
+
+
+def test_without_marks_or_behind_a_proxy_the_hits_are_the_same(tmp_path: Path) -> None:
+    """Neither goes the quickest way; nothing else may differ."""
+    lines = [line(START + n, n, ip="-" if n == 5 else "") for n in range(-60, 700)]
+    (tmp_path / "access.log").write_bytes(b"".join(lines))
+    quick, _ = cut(tmp_path, [tmp_path / "access.log"])
+    slow, _ = cut(tmp_path, [tmp_path / "access.log"], window(marked=False))
+    assert [hit._replace(flags="") for hit in slow] == quick and len(quick) == 600
+    assert {hit.flags for hit in slow} == {"E"} and quick[5].ip == ""
+
+
 def test_json_logs(tmp_path: Path) -> None:
     def entry(at: float, n: int, uri: str) -> bytes:
         return (
