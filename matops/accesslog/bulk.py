@@ -1,5 +1,5 @@
 """Many lines of a log at once: what ``cut.Cutter`` does a million times, in as few steps as
-Python allows. Measured: splitting 0.15, the pattern 1.2, counting 0.2, writing 1 µs a line.
+Python allows. Measured on a busy machine: the pattern 2 to 3 µs a hit, the loop 3 to 4.
 """
 
 from __future__ import annotations
