@@ -22,6 +22,7 @@ from matops.matomo.install import (
     busy,
     catch,
     clone,
+    gate,
     place,
     seen,
     serve,
@@ -238,3 +239,26 @@ def test_a_reset_under_way_is_no_refusal() -> None:
     assert not bell.stubborn([yes, no]) and not bell.stubborn([no, yes, None])
     assert bell.stubborn([no, no]) and bell.stubborn([])
     assert not bell.stubborn([none]) and not bell.stubborn([None])
+
+
+def test_the_gate_leaves_nothing_and_a_sites_own_bootstrap_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "_GRACE", 0.0)
+    trees = [tmp_path / "old", tmp_path / "new"]
+    for tree in trees:
+        for name in ("config/config.ini.php", "core/Version.php"):
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / name).touch()
+    before = sorted(tmp_path.rglob("*"))
+    with gate.Gate(trees, str(trees[0]), "nobody") as closed:
+        assert gate.is_gate(str(trees[0] / gate.NAME))
+        assert not [name for name in seen.take(trees[0]) if "gate" in name or "boot" in name]
+        closed.close()
+        assert len(list(tmp_path.glob("*/matops-*.closed"))) == 2
+    assert sorted(tmp_path.rglob("*")) == before
+    (trees[0] / gate.NAME).write_text("<?php // the site's own")
+    with gate.Gate(trees, str(trees[0]), "nobody") as none:
+        none.close()
+        assert "the site's own" in none.note
+    assert (trees[0] / gate.NAME).read_text() == "<?php // the site's own"

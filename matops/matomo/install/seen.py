@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from matops.matomo.install import gate
 from matops.matomo.install.clone import is_plain
 
 Seen = dict[str, list[int]]
@@ -16,8 +17,8 @@ group and mode: what is in them is told by itself."""
 
 FILE, FOLDER, ODD = 0, 1, 2
 
-OURS = re.compile(r"matops-([0-9a-f]{24}\.php|[0-9a-f]{8}\.(txt|php))")
-"""What ``serve``, ``bell`` and ``exposure`` put into a tree for a moment: never part of it."""
+OURS = re.compile(r"matops-([0-9a-f]{24}\.(php|lock|closed)|[0-9a-f]{8}\.(txt|php))")
+"""What ``serve``, ``bell``, ``gate`` and ``exposure`` put into a tree for a moment."""
 
 
 def take(docroot: Path, beside: str = "") -> Seen:
@@ -28,12 +29,18 @@ def take(docroot: Path, beside: str = "") -> Seen:
     return dict(_below(str(docroot), "", beside))
 
 
+def _ours(entry: os.DirEntry[str]) -> bool:
+    if entry.name == gate.NAME:
+        return gate.is_gate(entry.path)
+    return bool(OURS.fullmatch(entry.name))
+
+
 def _below(top: str, prefix: str, beside: str) -> Iterator[tuple[str, list[int]]]:
     folders = []
     try:
         with os.scandir(os.path.join(top, prefix)) as entries:
             for entry in entries:
-                if not prefix and OURS.fullmatch(entry.name):
+                if not prefix and _ours(entry):
                     continue
                 try:
                     found = entry.stat(follow_symlinks=False)

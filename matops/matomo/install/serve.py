@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Optional
 from urllib.parse import quote, urlsplit
 
-from matops.matomo.install import reload
+from matops.matomo.install import gate, reload
 from matops.matomo.install.place import Place
 from matops.matomo.install.seen import OURS
 from matops.matomo.release import exposure, webconf
@@ -169,6 +169,7 @@ def sweep(docroot: str) -> None:
     for path in Path(docroot).glob("matops-*"):
         if OURS.fullmatch(path.name):
             path.unlink(missing_ok=True)
+    gate.remove(docroot)
 
 
 def prefixes(docroot: str, url: str, mappings: list[tuple[str, str]]) -> list[str]:

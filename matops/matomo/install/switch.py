@@ -16,6 +16,7 @@ from typing import Any, Optional
 from matops.errors import MatopsError, OutcomeUnknown, Refused
 from matops.matomo.install import busy, catch, clone, exchange, mounts, seen
 from matops.matomo.install.bell import Bell
+from matops.matomo.install.gate import Gate
 from matops.matomo.install.place import BACK, BUILT, DONE, Place, number
 from matops.matomo.install.serve import sweep
 from matops.matomo.release import webconf
@@ -68,13 +69,18 @@ def forth(
                 state="Nothing was changed",
                 next="run release.install again: it builds anew",
             )
+        notes: list[str] = []
         facts, caught, follower = target.facts(), 0, catch.Follower(_real(docroot), target)
         sweep(docroot)
         if state == BUILT:
             target.gather()
             trees = [_real(docroot), target.tree]
-            with Bell(docroot, trees, web, web_user, may_reload=may_reload) as bell:
-                caught = _arrive(docroot, target, follower, bell)
+            with (
+                Bell(docroot, trees, web, web_user, may_reload=may_reload) as bell,
+                Gate(trees, docroot, web_user, wanted=web is not None) as gate,
+            ):
+                caught = _arrive(docroot, target, follower, bell, gate)
+            notes = [gate.note] if gate.note else []
         facts = target.note(state=DONE)
         old = Path(facts["real"]) if facts.get("link") else target.tree
         if number(docroot) != facts["new"]:
@@ -84,14 +90,15 @@ def forth(
             )
         follower.docroot = _real(docroot)
         old = old if old.exists() else target.tree
-        late = follower.after(old)
+        late = [*notes, *follower.after(old)]
         late += [f"{who} goes on in the old tree: end it" for who in busy.within(str(old))]
         return {"caught": caught, "late": late, "facts": catch.shown(facts)}
 
 
-def _arrive(docroot: str, target: Place, follower: catch.Follower, bell: Bell) -> int:
+def _arrive(docroot: str, target: Place, follower: catch.Follower, bell: Bell, gate: Gate) -> int:
     switched, real, facts = links(docroot), os.path.realpath(docroot), target.facts()
     caught = follower.settle()
+    gate.close()
     if switched:
         placed = name_beside(real, facts["from"], facts["to"])
         # Known before anything moves: the way back needs both names.
@@ -148,8 +155,12 @@ def back(
         if state == DONE:
             old = target.tree if target.tree.exists() else Path(facts["real"])
             trees = [_real(docroot), old]
-            with Bell(docroot, trees, web, web_user, may_reload=may_reload) as bell:
-                result = _return(docroot, target, old, aside, bell)
+            with (
+                Bell(docroot, trees, web, web_user, may_reload=may_reload) as bell,
+                Gate(trees, docroot, web_user, wanted=web is not None) as gate,
+            ):
+                result = _return(docroot, target, old, aside, bell, gate)
+            result["late"] += [gate.note] if gate.note else []
         if number(docroot) != facts["old"]:
             raise OutcomeUnknown(f"{docroot} is not the old tree although it was exchanged")
         if facts.get("link") and not target.tree.exists():
@@ -160,11 +171,14 @@ def back(
         return result
 
 
-def _return(docroot: str, target: Place, old: Path, aside: str, bell: Bell) -> dict[str, Any]:
+def _return(
+    docroot: str, target: Place, old: Path, aside: str, bell: Bell, gate: Gate
+) -> dict[str, Any]:
     facts, new = target.facts(), os.path.realpath(docroot)
     kept = _keep_config(Path(docroot), old, aside)
     target.note(kept=kept)
     late = _since(Path(docroot), old, facts)
+    gate.close()
     if facts.get("link"):
         if target.tree.exists():
             os.rename(target.tree, facts["real"])
