@@ -29,7 +29,7 @@ SHORT = 3600.0
 """Seconds until the queue is full: fewer is told; a quarter of it has the queue drained."""
 
 AGAIN = 900.0
-"""Seconds between two tries (rollback, draining) that something else stood in the way of."""
+"""Seconds between two drainings for want of room."""
 
 RunTask = Callable[[Sequence[str]], int]
 """Runs a task of matops on this host to its end; its exit code."""
@@ -112,7 +112,7 @@ class Watch:
             told.levels.append(reached)
             left = show_duration(max(deadline - now, 0))
             self._alert(f"{reached} % of the outage's time is over", on_the_way(data, left, queue))
-        if now >= deadline and not told.over and self._may_try(told, "rollback", now):
+        if now >= deadline and not told.over and self._may_try(told, "rollback", now, self._again):
             self._at_deadline(data, told)
 
     def _at_deadline(self, data: dict[str, Any], told: Told) -> None:
@@ -126,7 +126,9 @@ class Watch:
         self._write(told)
         if first:
             self._alert("the deadline is past: rolling back", held_line(data))
-        code = self._run(["rollback", "--yes"])
+        # A holder without a sign of life must not keep the system down: its laptop may be gone.
+        # One that is alive, or whose job runs here, keeps the lock all the same.
+        code = self._run(["rollback", "--yes", "--take-over"])
         if code == 0:
             told.over = True
             logs = (
@@ -140,7 +142,7 @@ class Watch:
         elif first:
             why = "another run holds the lock" if code == 75 else f"it ended with code {code}"
             self._alert("rollback did not end well", f"{why}. It is tried again every "
-                        f"{show_duration(AGAIN)}; outage.status shows the state, "
+                        f"{show_duration(self._again)}; outage.status shows the state, "
                         "jobs.follow the output.")  # fmt: skip
 
     def _why_no_rollback(self, data: dict[str, Any]) -> str:
@@ -189,8 +191,13 @@ class Watch:
         proved = (data["notes"].get("update") or {}).get("proved")
         return update_begin.INSTALL not in data["found"] or bool(proved)
 
-    def _may_try(self, told: Told, what: str, now: float) -> bool:
-        if now - told.tried.get(what, 0.0) < AGAIN:
+    @property
+    def _again(self) -> float:
+        """Seconds between two tries to roll back: a lock of a dead run is stale before long."""
+        return max(self._site.settings.lock_stale_after / 5, 10.0)
+
+    def _may_try(self, told: Told, what: str, now: float, again: float = AGAIN) -> bool:
+        if now - told.tried.get(what, 0.0) < again:
             return False
         told.tried[what] = now
         return True

@@ -58,6 +58,14 @@ VISITORS = tuple(
 )  # fmt: skip
 
 
+def queueable(cid: str) -> bool:
+    """Can QueuedTracking keep this visitor's hits? Not those with a header that is not UTF-8: it
+    makes JSON of the request's environment, PHP's json_encode gives false, and it queues that
+    (5.1.1, Queue::addRequestSet). The hit is answered 200 and lost, outage or not."""
+    agent = next(each.agent for each in VISITORS if each.cid == cid)
+    return agent.decode(errors="replace").encode() == agent
+
+
 @dataclass(frozen=True)
 class Request:
     """One HTTP request. ``numbers``: of the hits in it; () for the UI."""
