@@ -112,9 +112,12 @@ class OutageBegin(Step):
             raise MatopsError(f"{self._outage.path} was not written", host=self.site.host.name)
         running = self._at_work() if self._wants_watcher(notes) else ""
         if self._wants_watcher(notes) and not running:
-            raise MatopsError("the watcher ended at once", host=self.site.host.name,
-                              state="Nothing was switched off yet",
-                              next="jobs shows its job, jobs.follow its output")  # fmt: skip
+            raise MatopsError(
+                f"the watcher ended at once: {last_words(self.site)}",
+                host=self.site.host.name,
+                state="Nothing was switched by this step",
+                next="jobs.follow last shows its output; then run this again",
+            )
         parts = [f"record {self._outage.path}"]
         if DEADLINE in notes:
             parts.append(f"deadline {show_epoch(notes[DEADLINE]['at'])}")
@@ -202,6 +205,15 @@ def watcher(site: Site) -> str:
     """The name of the watcher's running job; '' where none runs."""
     job = site.jobs.latest(WATCH)
     return job.name if job and job.state == RUNNING else ""
+
+
+def last_words(site: Site) -> str:
+    """The last line of the youngest watcher's output."""
+    job = site.jobs.latest(WATCH)
+    if job is None:
+        return "no job of it is there"
+    text = site.jobs.poll(job.name, max(job.log_size - 2000, 0)).log.decode(errors="replace")
+    return ([line.strip() for line in text.splitlines() if line.strip()] or ["it said nothing"])[-1]
 
 
 def watch_path(site: Site) -> str:

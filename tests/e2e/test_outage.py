@@ -65,7 +65,7 @@ def test_replay_the_deadline_and_the_way_back(fab: Fab, sandbox: Sandbox, tmp_pa
     # Outside the edges all is recorded, inside nothing; what was in flight may be either.
     first, last = off["at"]["before"], on["at"]["after"]
     outside = [n for n, a in book.sent.items()
-               if queueable(a.cid) and (_end(a) < first or a.sent > last)]  # fmt: skip
+               if a.ok and queueable(a.cid) and (_end(a) < first or a.sent > last)]  # fmt: skip
     inside = [n for n, a in book.sent.items() if a.sent > off["at"]["after"]
               and _end(a) < on["at"]["before"]]  # fmt: skip
     lost = [(n, book.sent[n].kind, book.sent[n].status, book.sent[n].sent - first,
