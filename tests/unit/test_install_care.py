@@ -158,13 +158,16 @@ def test_sessions_and_logs_never_keep_a_tree_from_being_settled(
 
 
 def test_who_works_in_a_docroot(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", "input()", "core:archive", "--token=secret"]
-    child = subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.PIPE)
+    words = [sys.executable, "-c", "print(flush=True); input()", "core:archive", "--token=secret"]
+    child = subprocess.Popen(
+        words, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
+        assert child.stdout and child.stdout.readline()  # before exec has ended it has no words
         found = [line for line in busy.within(str(tmp_path)) if f"pid {child.pid}" in line]
         assert found and "core:archive" in found[0] and "secret" not in found[0]
     finally:
-        child.communicate(b"\n")
+        child.communicate("\n")
 
 
 def test_a_link_is_not_switched_where_something_names_the_folder_itself(
