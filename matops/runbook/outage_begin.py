@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
 import time
 from typing import Any, Optional
 
-from matops.errors import MatopsError, Refused
+from matops.errors import MatopsError, Refused, UsageError
 from matops.host import files
-from matops.host.jobs import RUNNING
+from matops.host.jobs import RUNNING, Job
 from matops.matomo.site import Site
 from matops.runbook import tracking_edge
 from matops.runbook.outage import Outage
@@ -24,6 +25,8 @@ GAP = "gap"
 MODE, REASON, SWITCH = "tracking_mode", "tracking_reason", "tracking_switch_on"
 WATCH = "outage.watch"
 """Label of the watcher's job, and the name of its task."""
+WATCHER = "watcher"
+"""Note: the name of this outage's job. The one of an outage just closed may run for a while."""
 EVERY = 30
 _FIRST_LOOK = 30.0  # seconds that the watcher's first look may take
 
@@ -70,7 +73,7 @@ class OutageBegin(Step):
         if self._limit is not None and notes.get(DEADLINE, {}).get("seconds") != self._limit:
             actions.append(Action(f"set the deadline: {show_duration(self._limit)} from the "
                                   "beginning", "--max-outage", DEADLINE))  # fmt: skip
-        if self._wants_watcher(notes) and not watcher(self.site):
+        if self._wants_watcher(notes) and not watcher(self.site, notes):
             actions.append(Action("start the watcher, a job on this host", "it tells when the "
                                   "deadline or the queue's end comes near", WATCH))  # fmt: skip
         if actions:
@@ -98,7 +101,9 @@ class OutageBegin(Step):
             self._outage.note(DEADLINE, {"at": began + self._limit, "seconds": self._limit})
         elif action.payload == WATCH:
             self._beat = watched(self.site).get("beat")
-            start_there(self.site, WATCH, [WATCH, "--every", f"{self._every()}s"])
+            words = [WATCH, "--every", f"{self._every()}s"]
+            begin = functools.partial(self._outage.note, WATCHER)
+            start_there(self.site, WATCH, words, begin=begin)
 
     def _every(self) -> int:
         """Seconds between two looks of the watcher: a deadline is not overslept."""
@@ -110,10 +115,10 @@ class OutageBegin(Step):
         notes = self._outage.read()["notes"]
         if LEADER not in notes:
             raise MatopsError(f"{self._outage.path} was not written", host=self.site.host.name)
-        running = self._at_work() if self._wants_watcher(notes) else ""
+        running = self._at_work(notes) if self._wants_watcher(notes) else ""
         if self._wants_watcher(notes) and not running:
             raise MatopsError(
-                f"the watcher ended at once: {last_words(self.site)}",
+                f"the watcher ended at once: {last_words(self.site, notes)}",
                 host=self.site.host.name,
                 state="Nothing was switched by this step",
                 next="jobs.follow last shows its output; then run this again",
@@ -125,10 +130,10 @@ class OutageBegin(Step):
             parts.append(f"watched by job {running}")
         return Evidence(", ".join(parts), {"mode": notes.get(MODE, "")})
 
-    def _at_work(self) -> str:
+    def _at_work(self, notes: dict[str, Any]) -> str:
         """The watcher's job, once it has looked at this outage for the first time."""
         began, until = self._outage.read()["began"], time.monotonic() + _FIRST_LOOK
-        while name := watcher(self.site):
+        while name := watcher(self.site, notes):
             seen = watched(self.site)
             if seen.get("began") == began and seen.get("beat") != self._beat:
                 return name
@@ -201,19 +206,26 @@ def clock(site: Site) -> float:
     return float(site.host.run("date +%s.%N", what="read the clock").text)
 
 
-def watcher(site: Site) -> str:
-    """The name of the watcher's running job; '' where none runs."""
-    job = site.jobs.latest(WATCH)
+def watcher(site: Site, notes: dict[str, Any]) -> str:
+    """The name of the job that watches the outage with these notes; '' where it does not run."""
+    job = _job(site, notes)
     return job.name if job and job.state == RUNNING else ""
 
 
-def last_words(site: Site) -> str:
-    """The last line of the youngest watcher's output."""
-    job = site.jobs.latest(WATCH)
+def last_words(site: Site, notes: dict[str, Any]) -> str:
+    """The last line of that job's output."""
+    job = _job(site, notes)
     if job is None:
         return "no job of it is there"
     text = site.jobs.poll(job.name, max(job.log_size - 2000, 0)).log.decode(errors="replace")
     return ([line.strip() for line in text.splitlines() if line.strip()] or ["it said nothing"])[-1]
+
+
+def _job(site: Site, notes: dict[str, Any]) -> Optional[Job]:
+    try:
+        return site.jobs.poll(notes[WATCHER]).job if notes.get(WATCHER) else None
+    except UsageError:  # noted, and killed before it was started
+        return None
 
 
 def watch_path(site: Site) -> str:

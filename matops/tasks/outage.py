@@ -40,13 +40,13 @@ def status(c: Any, json: bool = False) -> None:
         except MatopsError as error:
             rows.append(("queue", error.what))
     if data["began"]:
-        rows.append(("watcher", _watcher(site, now)))
+        rows.append(("watcher", _watcher(site, data["notes"], now)))
     desk.show({"host": desk.host.name, "now": now, "record": data, "queue": seen},
               ("what", "state"), rows)  # fmt: skip
 
 
-def _watcher(site: Site, now: float) -> str:
-    job, beat = watcher(site), float(watched(site).get("beat") or 0)
+def _watcher(site: Site, notes: dict[str, Any], now: float) -> str:
+    job, beat = watcher(site, notes), float(watched(site).get("beat") or 0)
     last = f"looked {show_duration(max(now - beat, 0))} ago" if beat else "has not looked yet"
     return f"job {job}, {last}" if job else "none runs: offline or update start it anew"
 
@@ -58,10 +58,10 @@ def _watcher(site: Site, now: float) -> str:
     }
 )
 def watch(c: Any, every: str = "30s", once: bool = False) -> None:
-    """Watch the outage until it is over: tell at 50, 75 and 100 % of --max-outage, and in time
-    before the queue is full.
+    """Watch the outage until it is over: tell when the deadline or a full queue comes near.
 
-    `offline` starts it as a job on the leading host; it ends with the outage. At the deadline it
+    It tells at 50, 75 and 100 % of --max-outage, and in time before the queue is full. `offline`
+    starts it as a job on the leading host; it ends with the outage. At the deadline it
     runs `rollback` where that is still possible and the installation has one server; else it
     tells what can be done. Mail and pager: alert_to and alert_command in config/matops.yaml.
     Example, on the host: inv outage.watch --once

@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import ROOT, Fab, Ran
 from tests.e2e.traffic import Traffic
+from tests.host import queue_kit
 from tests.sandbox import Sandbox
 
 HOST = "analytics.example.org"
@@ -72,6 +73,12 @@ def resolved(sandbox: Sandbox, path: Path) -> Path:
     """The same file, seen from here; the docroot may be a link."""
     real = sandbox.exec("realpath", f"/{path.relative_to(sandbox.root)}").stdout.strip()
     return sandbox.root / real.lstrip("/")
+
+
+def process_the_rest(sandbox: Sandbox) -> None:
+    """What came after the outage waits, as ever, for a batch to be full."""
+    words = ("queuedtracking:process", "--force-num-requests-process-at-once=1")
+    queue_kit.until(lambda: queue_kit.console(sandbox, *words) and not queue_kit.depth(sandbox))
 
 
 def record(sandbox: Sandbox) -> str:

@@ -60,7 +60,7 @@ def test_replay_the_deadline_and_the_way_back(fab: Fab, sandbox: Sandbox, tmp_pa
         kit.good(fab("rollback", "--yes"))
         on = _kept(sandbox)["notes"]["edge.on"]
         traffic.send(5)
-    kit.good(fab("queue.drain"))
+    kit.process_the_rest(sandbox)
     assert kit.record(sandbox) == "" and kit.everything(sandbox) == before
     sandbox.exec("sh", "-c", "rm /var/www/html && mv /var/www/real /var/www/html")
     sandbox.exec("service", "apache2", "reload")  # PHP's caches know the link's other end
@@ -127,8 +127,7 @@ def test_the_queue_carries_the_outage(fab: Fab, sandbox: Sandbox, tmp_path: Path
         refused = fab("rollback", "--yes")
         assert refused.code == 3 and "cannot downgrade its schema" in refused.err, refused.all
         kit.good(fab("recover", "--no-archive", "--yes"))
-    # What came since waits, as ever, for a batch to be full.
-    kit.good(fab("queue.drain"))
+    kit.process_the_rest(sandbox)
     assert kit.record(sandbox) == ""
     book = account(sandbox.sql, traffic.run, traffic.answers())
     assert not [a for a in book.answers if a.numbers and not a.ok], book.line()

@@ -100,7 +100,7 @@ class Worker
                 $this->recordSet($tracker, $set);
                 $good[] = $set;
             } catch (\Exception $failed) {
-                Common::printDebug($failed->getMessage());
+                error_log('QueuedTracking: a request set is dropped: ' . $failed->getMessage());
             }
         }
         if (count($good) < count($sets)) {
