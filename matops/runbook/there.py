@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from typing import Callable
@@ -37,15 +38,25 @@ def run_there(
     name = attach or start_there(site, label, words, fence, begin)
     job = follow(site.jobs, name, write)
     if job.code:
-        error = MatopsError(
-            f"job {name} ended with exit code {job.code}",
-            host=site.host.name,
-            state="Its last lines above say why",
-            next="run the same task again: it goes on from what it finds",
-        )
-        error.code = host_jobs.exit_code(job)
-        raise error
+        raise _failed(site, job)
     return job
+
+
+def _failed(site: Site, job: host_jobs.Job) -> MatopsError:
+    """The job's own error: its last line, as a task prints it last; the job is named in it."""
+    size = site.jobs.poll(job.name).job.log_size
+    log = site.jobs.poll(job.name, max(size - 4000, 0)).log.decode(errors="replace")
+    last = ([line.strip() for line in log.splitlines() if line.strip()] or [""])[-1]
+    what, told, cure = last.partition(". Next: ")
+    what = re.sub(r"^[\w.-]+: ", "", what)  # the host's name, as it calls itself
+    error = MatopsError(
+        f"{what} (job {job.name})" if told else f"job {job.name} ended with exit code {job.code}",
+        host=site.host.name,
+        state="" if told else "Its last lines above say why",
+        next=cure or "run the same task again: it goes on from what it finds",
+    )
+    error.code = host_jobs.exit_code(job)
+    return error
 
 
 def same_or_refuse(site: Site, task: str, job: host_jobs.Job, words: Sequence[str]) -> None:
