@@ -114,10 +114,11 @@ def _may_be(typed: str, command: str) -> bool:
     return len(parts) == len(whole) and all(w.startswith(p) for p, w in zip(parts, whole))
 
 
-def command_line(site: Site, words: Sequence[str]) -> str:
+def command_line(site: Site, words: Sequence[str], code: str = "") -> str:
     """The shell command for a job or a call; to be run in the docroot as the web user.
 
-    Refused where that user is not known, or is root: root's cache files break the tracker.
+    ``code``: PHP in the console's place, which runs it (``console_session``). Refused where that
+    user is not known, or is root: root's cache files break the tracker.
     """
     if site.web_user in ("", "root"):
         why = site.facts.get("web_user_why") or "config.ini.php belongs to root"
@@ -127,14 +128,20 @@ def command_line(site: Site, words: Sequence[str]) -> str:
             state="Nothing was run",
             next="set web_user in config/matops.yaml",
         )
-    return shlex.join([site.php, "console", *words])
+    return shlex.join([site.php, *(["-r", code, "--"] if code else ["console"]), *words])
 
 
 def run(
-    site: Site, words: Sequence[str], *, timeout: Optional[float] = None, stdin: bytes = b""
+    site: Site,
+    words: Sequence[str],
+    *,
+    timeout: Optional[float] = None,
+    stdin: bytes = b"",
+    code: str = "",
 ) -> tuple[Result, Verdict]:
-    """A short call: its raw result and the truth. Long ones belong into a job."""
-    script = f'cd -- "$1" && exec {command_line(site, words)}'
+    """A short call: its raw result and the truth. Long ones belong into a job. ``code``: see
+    ``command_line``."""
+    script = f'cd -- "$1" && exec {command_line(site, words, code)}'
     result = site.host.run(
         script, site.docroot, user=site.worker, stdin=stdin,
         timeout=timeout, check=False, what=f"console {words[0]}",

@@ -170,7 +170,7 @@ def aborts(docroot: str) -> bool:
     MariaDB 11.6.2 and later (innodb_snapshot_isolation, with REPEATABLE READ): two workers at
     once, or a worker beside direct tracking, meet error 1020 all the time. The plugin then goes
     on outside of any transaction, keeps the batch, and records parts of it twice (measured;
-    matomo-org/plugin-QueuedTracking issue 331). Single sets are not hurt: they begin anew whole.
+    matomo-org/plugin-QueuedTracking issue 331), or drops the set (``console_session``).
     """
     with Database(docroot, timeout=30) as db:
         rows = db.session.rows("queue_isolation")

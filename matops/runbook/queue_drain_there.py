@@ -16,7 +16,9 @@ from collections.abc import Callable
 from typing import Any, Optional
 
 from matops.errors import MatopsError, Refused
+from matops.host.shell import Result
 from matops.matomo import console, queue, queue_space
+from matops.matomo.console_session import MARK, WITHOUT_SNAPSHOT_ISOLATION
 from matops.matomo.site import Site
 from matops.runbook.queue_drain_words import Progress, complaint, met_another, no_headway
 from matops.runbook.step import Say
@@ -38,8 +40,9 @@ _NO_HEADWAY = 900.0  # seconds without less waiting
 class Drain:
     """One run. ``below``: stop when no more sets than that wait (0 = none at all).
 
-    ``parallel``: workers at once; 0 = one for each list, at most one for each processor; just
-    one on a server that aborts transactions which meet (``queue.aborts``).
+    ``parallel``: workers at once; 0 = one for each list, at most one for each processor. On a
+    server that aborts transactions which meet (``queue.aborts``) our workers run in sessions that
+    do not (``console_session``); where that cannot be had, just one runs.
     """
 
     def __init__(
@@ -62,16 +65,15 @@ class Drain:
         self._zero = 0
         self._best = (0, time.monotonic())
         self._aborts = False
+        self._eased = False
+        """Our workers' sessions do not abort: seen in the first pass."""
+        self._code = ""
 
     def run(self) -> str:
         """Until it is done; what was reached, in words. Refused (tracking is off), MatopsError:
         a list that does not move, a backend that is not reached."""
         self._aborts = here(self._site, "aborts")
-        if self._aborts and self._parallel != 1:
-            how = ("single request sets" if self._parallel else
-                   "one worker at a time (or --workers N, with single request sets)")  # fmt: skip
-            self._say(f"  the server has innodb_snapshot_isolation: {how}, lest workers that meet "
-                      "record hits twice")  # fmt: skip
+        self._code = WITHOUT_SNAPSHOT_ISOLATION if self._aborts else ""
         with concurrent.futures.ThreadPoolExecutor(64) as pool:
             try:
                 while True:
@@ -151,7 +153,7 @@ class Drain:
 
     def _start(self, pool: concurrent.futures.Executor, found: dict[str, Any]) -> None:
         most = self._parallel or max(min(found["workers"], os.cpu_count() or 1), 1)
-        if self._aborts and not self._parallel:
+        if self._aborts and not self._eased and not self._parallel:
             most = 1
         waiting = sorted(found["lists"].items(), key=lambda item: -item[1])
         for name, length in waiting:
@@ -182,15 +184,17 @@ class Drain:
         return words
 
     def _careful(self, found: dict[str, Any]) -> bool:
-        """One set to a transaction where another one may meet it, and the server aborts it then:
-        a set begins anew whole, a batch does not."""
+        """One set to a transaction where another one may meet it, and the server aborts either:
+        a set begins anew whole, a batch does not; and a direct hit that waits for a batch's row
+        is aborted when that commits."""
         others = found["in_request"] and found["workers"] > 1
-        return self._aborts and (self._parallel > 1 or not found["enabled"] or others)
+        beside = self._parallel > 1 and not self._eased
+        return self._aborts and (beside or not found["enabled"] or others)
 
     def _pass(self, words: list[str]) -> tuple[int, str]:
         """One pass of one worker: requests that it says it processed, what it complained of."""
         try:
-            result, verdict = console.run(self._site, words, timeout=PASS)
+            result, verdict = self._worker(words)
         except MatopsError as error:
             return 0, error.line()
         found = re.search(r"\((\d+) requests? in", result.text)
@@ -199,6 +203,19 @@ class Drain:
             return number, ""
         output = result.text + result.err.decode(errors="replace")
         return number, complaint(output) or verdict.why
+
+    def _worker(self, words: list[str]) -> tuple[Result, console.Verdict]:
+        code = self._code
+        result, verdict = console.run(self._site, words, timeout=PASS, code=code)
+        self._eased = bool(code) and MARK.encode() in result.err
+        if not code or self._eased:
+            return result, verdict
+        if self._code:
+            self._code = ""
+            self._say("  the server has innodb_snapshot_isolation, and this Matomo does not let a "
+                      "worker go without it: one at a time, and hits that meet may be lost; "
+                      "SET GLOBAL innodb_snapshot_isolation = OFF spares that")  # fmt: skip
+        return console.run(self._site, words, timeout=PASS) if result.code else (result, verdict)
 
     def _wait(self) -> None:
         concurrent.futures.wait(
