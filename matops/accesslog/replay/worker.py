@@ -22,6 +22,11 @@ from matops.errors import MatopsError, Refused
 
 _TOO_MANY = 429
 _TRIES = 2  # of one batch, before it is halved
+_ALONE = 6
+"""Of a hit alone: its visitor may be on the site right now, and a server with
+innodb_snapshot_isolation aborts whichever of the two transactions comes second (1 of 6,300 hits
+failed alone twice)."""
+_HOPELESS = 10  # hits given up for each one that the further tries have saved: then they end
 
 
 class Worker:
@@ -32,6 +37,7 @@ class Worker:
         self._queue: queue.Queue[Optional[Batch]] = queue.Queue(4)
         self._failed_at = -1
         self._limited = False
+        self._saved, self._given_up = 1, 0
         self.mark = run.mark()
         self.client = Client(run.target, run.timeout)
 
@@ -75,6 +81,9 @@ class Worker:
     def deliver(self, batch: Batch, tries: int = _TRIES) -> None:
         """Sends the batch until it is settled, halved where it fails as a whole."""
         failures, why = 0, ""
+        alone = len(batch.items) == 1
+        if alone:
+            tries = self._tries_alone()
         while failures < tries:
             try:
                 why = self._paced(batch)
@@ -84,12 +93,16 @@ class Worker:
             if self._run.over:
                 return
             if not why:
+                if alone and failures >= _TRIES:
+                    self._saved += 1
                 return
             if self._limited:  # it is the pace that is refused, not the hits
                 self._away(why)
             else:
                 failures += 1
                 self._well_or_wait(why)
+                if alone and failures < tries:
+                    self._sleep(0.05 * 2**failures)
             left = self._without_recorded(batch)
             if left is None:
                 return
@@ -98,9 +111,16 @@ class Worker:
             return
         if len(batch.items) > 1:
             for part in batch.parts(self._failed_at):
-                self.deliver(part, 1 if len(part.items) > 1 else _TRIES)
+                self.deliver(part, 1)
+        elif not alone:
+            self.deliver(batch)
         else:
+            self._given_up += 1
             self._refuse(batch, why)
+
+    def _tries_alone(self) -> int:
+        """Fewer where they have not helped: thousands of hits may fail at one plugin's fault."""
+        return _ALONE if self._given_up < _HOPELESS * self._saved else _TRIES
 
     def _without_recorded(self, batch: Batch) -> Optional[Batch]:
         """What of an undone batch is to be sent again; None: nothing.
