@@ -133,8 +133,8 @@ def test_the_queue_carries_the_outage(fab: Fab, sandbox: Sandbox, tmp_path: Path
     assert not [a for a in book.answers if a.numbers and not a.ok], book.line()
     # QueuedTracking itself loses what is not UTF-8, at any time: exactly those, and no other.
     odd = {n for n, a in book.sent.items() if not queueable(a.cid)}
-    lost = [(n, book.sent[n].kind, book.sent[n].status, book.sent[n].sent)
-            for n in book.lost if n not in odd]  # fmt: skip
+    lost = [(n, a.kind, a.status, a.body, a.sent, a.seconds)
+            for n in book.lost if n not in odd for a in [book.sent[n]]]  # fmt: skip
     assert not lost, (book.line(), lost)
     assert not odd & set(book.rows)
     assert not book.doubled and not book.strange, book.line()

@@ -136,7 +136,16 @@ class Client:
         """Sends one bulk request. Raises NotSent, Lost."""
         # The tracker looks for "requests" beyond the first byte: the token goes first.
         body = json.dumps({"token_auth": token, "requests": list(requests)}).encode("ascii")
-        headers = {"Content-Type": "application/json", "User-Agent": "matops"}
+        return self._send(body, "application/json", len(requests))
+
+    def plain(self, token: str, request: str) -> Reply:
+        """Sends one hit (``?idsite=…``) as a request of its own. Raises NotSent, Lost."""
+        # In the body: an address is written into the access log, with the token in it.
+        body = f"{request.lstrip('?')}&token_auth={token}".encode("ascii")
+        return self._send(body, "application/x-www-form-urlencoded", 1)
+
+    def _send(self, body: bytes, kind: str, sent: int) -> Reply:
+        headers = {"Content-Type": kind, "User-Agent": "matops"}
         if self._target.host:
             headers["Host"] = self._target.host
         connection = self._open()
@@ -155,7 +164,7 @@ class Client:
         if not answer.isclosed():  # more than _MOST: nothing that Matomo says
             self.close()
         self._used = time.monotonic()
-        return Reply(answer.status, data, self._used - began, len(requests), location)
+        return Reply(answer.status, data, self._used - began, sent, location)
 
     def _open(self) -> http.client.HTTPConnection:
         if self._connection is not None and time.monotonic() - self._used > _IDLE:
