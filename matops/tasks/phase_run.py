@@ -36,14 +36,14 @@ def run_phase(
     take_over: bool,
     extra: Optional[dict[str, Any]] = None,
 ) -> bool:
-    """The closing table, and True where it acted. Raises the error of the first step that did
-    not end well; Refused where nobody confirmed; Interrupted."""
+    """The closing table; True where the phase is done, by this run or before it. Raises the error
+    of the first step that did not end well; Refused where nobody confirmed; Interrupted."""
     planned = make()
     outcomes = preview(planned, Run(site, desk.say, Journal(site, "", ""), None, True),
-                       phase.after)  # fmt: skip
+                       phase.after, phase.eased)  # fmt: skip
     if dry_run or first_error(outcomes) or nothing_to_do(outcomes):
         desk.finish(outcomes, extra)
-        return False
+        return not dry_run
     hosts = list(dict.fromkeys(step.site.host.name for step in planned))
     if not confirmer(yes)(question(phase, outcomes, hosts, expected(site)), phase.word):
         raise not_confirmed(phase, site.host.name)

@@ -122,19 +122,27 @@ class Gate(Fake):
 ACT, DONE = Look([Action("do it", "why")]), Look(because="is so")
 
 
-def plan(*looks: Any) -> list[Any]:
+def plan(*looks: Any, eased: Optional[dict[str, list[str]]] = None) -> list[Any]:
     site = cast(Site, SimpleNamespace(host=SimpleNamespace(name="web1")))
     run = Run(site, lambda line: None, cast(Journal, None), None, True)
     steps = [
         look if isinstance(look, Fake) else Fake(f"s{n}", look) for n, look in enumerate(looks)
     ]
-    return preview(steps, run)
+    return preview(steps, run, eased=eased)
 
 
 def test_a_no_that_an_earlier_step_may_change_is_looked_at_then() -> None:
     outcomes = plan(DONE, ACT, Refused("the queue is on"), ACT)
     assert [each.status for each in outcomes] == ["already done", PLANNED, LATER, PLANNED]
     assert "the queue is on" in outcomes[2].detail and first_error(outcomes) is None
+
+
+def test_a_no_that_no_earlier_step_can_change_is_an_error_before_the_first_switch() -> None:
+    strict: dict[str, list[str]] = {"s3": ["s2"]}
+    outcomes = plan(ACT, Refused("read-only"), ACT, Refused("the queue is on"), eased=strict)
+    assert [each.status for each in outcomes] == [PLANNED, FAILED, PLANNED, LATER]
+    error = first_error(outcomes)
+    assert error is not None and error.what == "read-only"
 
 
 def test_a_no_before_anything_would_be_done_is_an_error_and_the_rest_is_still_told() -> None:
