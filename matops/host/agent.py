@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib
-import importlib.metadata
 import io
 import json
 import shlex
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from matops.errors import ConnectionLost, MatopsError, OutcomeUnknown
-from matops.host import files
+from matops.host import bytecode, files
 from matops.host.shell import CommandFailed, Host
 
 PACKAGES = ("invoke", "PyMySQL", "PyYAML", "sqlparse", "tabulate", "tqdm")
@@ -34,13 +33,18 @@ DEFAULT_PARENT = "/var/lib/matops"
 _MISSING = 97  # no agent there yet
 _NO_PYTHON = 96
 
-_MAIN = b"from matops.__main__ import main\nmain()\n"
+_MAIN = b"""import sys
+import matops_bytecode
+matops_bytecode.use(sys.argv[0], make=sys.argv[1:] != ["call"])
+from matops.__main__ import main
+main()
+"""
 
 
 def build() -> bytes:
     """The zip application; the same bytes for the same content, whenever it is built."""
     if _ROOT.is_file():  # we are the agent ourselves
-        return _ROOT.read_bytes()
+        return Path(bytecode.original(str(_ROOT))).read_bytes()
     buffer = io.BytesIO()
     # Not compressed: it is uploaded once, but built and imported for every task.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -52,10 +56,13 @@ def build() -> bytes:
 
 def _content() -> Iterator[tuple[str, bytes]]:
     yield "__main__.py", _MAIN
+    yield bytecode.NAME, Path(bytecode.__file__).read_bytes()
     yield "tasks.py", (_ROOT / "tasks.py").read_bytes()
     for folder, pattern in (("matops", "*.py"), ("sql", "*.sql")):
         for path in (_ROOT / folder).rglob(pattern):
             yield path.relative_to(_ROOT).as_posix(), path.read_bytes()
+    import importlib.metadata  # here: it loads a mail library, and calls on the host need none
+
     for package in PACKAGES:
         for file in importlib.metadata.distribution(package).files or []:
             if _wanted(file.as_posix()):

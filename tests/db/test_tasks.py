@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import environment
 from tests.db import data, docroot
 from tests.db.accounts import PASSWORD
 from tests.db.servers import Server
@@ -34,8 +34,7 @@ class Desk:
         """Runs a task; what it printed. Asserts the exit code, and that there is no traceback."""
         done = subprocess.run(
             [sys.executable, "-m", "invoke", *words], cwd=ROOT, capture_output=True, text=True,
-            env={**os.environ, "MATOPS_CONFIG": str(self.settings), "COLUMNS": "200"},
-            timeout=120, check=False,
+            env=environment(self.settings), timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
@@ -98,8 +97,7 @@ def test_locks(desk: Desk) -> None:
 def test_locks_watched_until_ctrl_c(desk: Desk) -> None:
     watching = subprocess.Popen(
         [sys.executable, "-m", "invoke", "db.locks", "--watch", "1s"], cwd=ROOT,
-        stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "MATOPS_CONFIG": str(desk.settings)},
+        stdout=subprocess.PIPE, text=True, env=environment(desk.settings),
     )  # fmt: skip
     assert watching.stdout is not None
     lines = [watching.stdout.readline() for _ in range(8)]
