@@ -1,4 +1,4 @@
-"""Where an outage stands, by its record: what is missing, what may be typed, what comes next. Pure.
+"""Where an outage stands, by its record: what is missing, what may be typed, what comes next.
 
 A record is ``Outage.read()``: ``{"began", "found", "notes"}``.
 """
@@ -13,11 +13,14 @@ from matops.matomo.site import Site
 from matops.runbook import queue_hold, tracking_edge
 from matops.runbook.archive_step import UNTIL
 from matops.runbook.core_update_run import NOTE
+from matops.runbook.outage import Outage
 from matops.runbook.outage_begin import MODE
 from matops.runbook.tracking_mode import QUEUE
 from matops.runbook.update_begin import INSTALL
 
 Record = Mapping[str, Any]
+ENDING = "ending"
+"""Note of the outage: the phase that has begun to end it, ``recover`` or ``rollback``."""
 
 
 def missing(record: Record, mode: str = "") -> list[str]:
@@ -52,8 +55,19 @@ def demand_not_ending(site: Site, record: Record) -> None:
             f"the outage since {record['began']} is being ended: {why}",
             host=site.host.name,
             state="Nothing was changed",
-            next="recover again: it goes on, and ends it; then offline begins another one",
+            next=f"{record['notes'].get(ENDING) or 'recover'} again: it goes on, and ends it; "
+            "then offline begins another one",
         )
+
+
+def mark_phase(site: Site, name: str, ends: bool) -> None:
+    """Writes down that a phase has begun to end the outage, or that another one goes on with it.
+    The caller holds the lock; nothing where no record is open."""
+    outage = Outage(site)
+    record = outage.read()
+    word = name if ends else ""
+    if record["began"] and record["notes"].get(ENDING, "") != word:
+        outage.note(ENDING, word)
 
 
 def demand_same_mode(site: Site, record: Record, asked: str) -> None:
@@ -95,6 +109,8 @@ def next_step(record: Record) -> str:
     """What to type next, for ``outage.status``."""
     found, notes = record["found"], record["notes"]
     update = notes.get(NOTE) or {}
+    if notes.get(ENDING):
+        return f"{notes[ENDING]}, which goes on to its end"
     if ending(record) or (update.get("proved") and not found):
         return "recover, which goes on to its end"
     if update.get("proved"):

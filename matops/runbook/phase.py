@@ -44,6 +44,8 @@ class Phase:
     what: str
     after: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     eased: Optional[Mapping[str, Sequence[str]]] = None
+    ends: bool = False
+    """True for a way out of the outage: noted while it is not done."""
 
 
 def preview(

@@ -51,6 +51,7 @@ UPDATE = Phase(
 ROLLBACK = Phase(
     "rollback", "rollback",
     "The old release is put back, and everything that the outage switched, as it was found.",
+    ends=True,
 )  # fmt: skip
 
 Stops = Callable[[Sequence[Site]], Sequence[Step]]

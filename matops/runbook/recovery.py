@@ -49,6 +49,7 @@ RECOVER = Phase(
         "release.settle": ("outage.prove", "forget the way back to the old files"),
         "outage.end": ("outage.prove", "set the outage's record aside"),
     },
+    ends=True,
 )  # fmt: skip
 
 

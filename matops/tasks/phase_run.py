@@ -8,6 +8,7 @@ from typing import Any, Optional
 from matops.matomo.site import Site
 from matops.runbook.engine import Run, run_steps
 from matops.runbook.journal import Journal
+from matops.runbook.outage_state import mark_phase
 from matops.runbook.phase import (
     Phase,
     expected,
@@ -51,6 +52,7 @@ def run_phase(
     with state_told(phase, site), desk.run(
         site, phase.name, steps, dry_run=False, take_over=take_over
     ) as run:  # fmt: skip
+        mark_phase(site, phase.name, phase.ends)
         done = run_steps(steps, run)
     desk.finish(done, extra)
     return True

@@ -42,6 +42,7 @@ HELD = record("maintenance", "queue", mode=QUEUE, held="2026-…")
         (record("maintenance", "install", mode=QUEUE, update={"proved": "5.8.0"}), "recover"),
         (record(mode=QUEUE, until=5.0), "recover, which goes on"),
         (record("install", mode=REPLAY, off=OFF, on=ON), "recover, which goes on"),
+        (record(mode=QUEUE, ending="rollback"), "rollback, which goes on"),
     ],
 )  # fmt: skip
 def test_what_comes_next(data: dict[str, Any], step: str) -> None:
