@@ -94,6 +94,20 @@ def first_error(outcomes: Sequence[Outcome]) -> Optional[MatopsError]:
     return next((each.error for each in outcomes if each.error), None)
 
 
+def told(error: MatopsError, phase: Phase, step: str = "") -> MatopsError:
+    """The error of a step as that of a phase: what state the phase is in, and what is typed to go
+    on with it. ``step``: where the run stopped; '' = it was found while planning."""
+    error.next = error.next.replace("this again", f"{phase.name} again")
+    if not step:
+        error.state = error.state or "Nothing was changed"
+        return error
+    error.state = error.state or f"{phase.name} stopped at {step}; what came before it is done"
+    if phase.name not in error.next:
+        lead = f"{error.next}; then " if error.next else ""
+        error.next = f"{lead}{phase.name} again: it goes on"
+    return error
+
+
 def nothing_to_do(outcomes: Sequence[Outcome]) -> bool:
     """True where every step is done already, or not wanted."""
     return not any(each.status in (PLANNED, LATER, FAILED) or each.error for each in outcomes)

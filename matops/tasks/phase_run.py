@@ -18,6 +18,7 @@ from matops.runbook.phase import (
     preview,
     question,
     state_told,
+    told,
 )
 from matops.runbook.step import Step
 from matops.tasks.desk import Desk, confirmer
@@ -42,7 +43,9 @@ def run_phase(
     planned = make()
     outcomes = preview(planned, Run(site, desk.say, Journal(site, "", ""), None, True),
                        phase.after, phase.eased)  # fmt: skip
-    if dry_run or first_error(outcomes) or nothing_to_do(outcomes):
+    if error := first_error(outcomes):
+        told(error, phase)
+    if dry_run or error or nothing_to_do(outcomes):
         desk.finish(outcomes, extra)
         return not dry_run
     hosts = list(dict.fromkeys(step.site.host.name for step in planned))
@@ -54,5 +57,8 @@ def run_phase(
     ) as run:  # fmt: skip
         mark_phase(site, phase.name, phase.ends)
         done = run_steps(steps, run)
+    for each in done:
+        if each.error:
+            told(each.error, phase, each.step)
     desk.finish(done, extra)
     return True

@@ -15,7 +15,15 @@ from matops.runbook.journal import Journal
 from matops.runbook.outage_begin import not_replayed
 from matops.runbook.outage_watch import level, queue_line, queue_state
 from matops.runbook.outage_words import held_line, rows
-from matops.runbook.phase import LATER, expected_line, first_error, nothing_to_do, preview
+from matops.runbook.phase import (
+    LATER,
+    expected_line,
+    first_error,
+    nothing_to_do,
+    preview,
+    told,
+)
+from matops.runbook.phases import OFFLINE, ROLLBACK
 from matops.runbook.rollback import no_way_back
 from matops.runbook.step import Action, Evidence, Look, Step
 from matops.settings import Settings, parse, portable
@@ -160,6 +168,20 @@ def test_behind_a_gate_that_says_no_nothing_is_looked_at() -> None:
 def test_what_is_unknown_stays_unknown() -> None:
     outcomes = plan(ACT, OutcomeUnknown("link lost"))
     assert outcomes[1].status == UNKNOWN and first_error(outcomes) is not None
+
+
+def test_an_error_says_how_to_go_on_with_the_phase_and_not_only_with_its_step() -> None:
+    refused = told(Refused("Redis is down", next="start it, then run this again"), OFFLINE)
+    assert refused.line() == (
+        "Redis is down. Nothing was changed. Next: start it, then run offline again"
+    )
+    stopped = told(Refused("Redis is down", next="start Redis"), ROLLBACK, "queue.drain")
+    assert stopped.line() == (
+        "Redis is down. rollback stopped at queue.drain; what came before it is done. "
+        "Next: start Redis; then rollback again: it goes on"
+    )
+    own = told(Refused("x", state="s", next="run rollback again"), ROLLBACK, "queue.drain")
+    assert own.line() == "x. s. Next: run rollback again"
 
 
 def test_nothing_to_do() -> None:
