@@ -59,6 +59,7 @@ class Slicer:
         self.parts: list[Part] = []
         self.tally = Tally()
         self.notes: list[str] = []
+        self._reading = "a log"
 
     def run(self) -> dict[str, Any]:
         """The report. MatopsError (no log of the window, unreadable), Refused."""
@@ -109,7 +110,8 @@ class Slicer:
         except FileNotFoundError as error:
             raise Changed(f"{error.filename} is gone: it was rotated while it was read") from None
         except OSError as error:
-            raise MatopsError(f"{error.filename} cannot be read: {error.strerror}") from None
+            name = error.filename or self._reading
+            raise MatopsError(f"{name} cannot be read: {error.strerror or error}") from None
         return self.parts
 
     def _family(self, part: Part) -> None:
@@ -136,7 +138,7 @@ class Slicer:
 
     def _file(self, part: Part, file: LogFile, others: Sequence[LogFile]) -> set[int]:
         """Cuts one file. Gives the others that are wholly in it; notes what they share."""
-        cutter = part.cutter
+        cutter, self._reading = part.cutter, file.path
         heads = [o for o in others if o.head and len(o.head) > 20 and o.first != file.first]
         places: dict[int, list[int]] = {}
         low, high = self.rules.window.low, self.rules.window.high
