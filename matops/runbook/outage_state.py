@@ -124,4 +124,4 @@ def next_step(record: Record) -> str:
         return "offline, which goes on; or rollback, which closes the record"
     if left:
         return f"offline, which goes on ({', '.join(left)}); or rollback"
-    return "update; or rollback"
+    return "update; or rollback, which puts everything back"

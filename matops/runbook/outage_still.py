@@ -60,7 +60,8 @@ class StillOffline(Step):
         errors = self.site.ask("matomo.queue:look", timeout=600)["errors"]
         if errors and not begun:
             raise Refused(
-                f"the queue that keeps the hits of this outage is in trouble: {errors[0]}",
+                "the queue that keeps the hits of this outage is in trouble: "
+                + errors[0].partition(". Next:")[0],
                 host=self.site.host.name,
                 state="Nothing was changed; hits may be lost now",
                 next="repair it (queue.status), then this again; or rollback",

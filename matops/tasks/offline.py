@@ -108,7 +108,8 @@ def offline(
 
     if run_phase(desk, site, OFFLINE, make, yes=yes, dry_run=dry_run, take_over=take_over,
                  extra={"tracking": dataclasses.asdict(decision)}):  # fmt: skip
-        desk.say("next: update; or rollback, which puts everything back. outage.status shows it")
+        following = outage_state.next_step(Outage(site).read())
+        desk.say(f"next: {following}. outage.status shows it")
 
 
 def optimize_words(wanted: bool, until: str) -> Optional[list[str]]:
