@@ -6,6 +6,7 @@ import atexit
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ import pytest
 from matops.host.shell import Host
 from matops.matomo.site import Site, open_site
 from matops.settings import Settings
+from tests import order
 from tests.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent
@@ -26,6 +28,22 @@ PASSWORDS = {"ops2": "ops2-pw"}
 
 HostFactory = Callable[..., Host]
 SiteFactory = Callable[..., Site]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Ctrl-C reaches what tests start, also where the shell took it from all that it runs in the
+    background. xdist's own order of files is by their number of tests."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(config.option, "loadscopereorder"):  # before 3.7 it had none
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)  # pytest itself has put those of one database server together
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, where there are several workers."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items[:] = [items[place] for place in order.by_length(str(item.path) for item in items)]
 
 
 def host_name() -> str:

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from tests.conftest import environment
 from tests.db import data, docroot
 from tests.db.accounts import PASSWORD
+from tests.db.optimize_kit import wait_for
 from tests.db.servers import Server
 
 SETTINGS = "docroot: {docroot}\nphp: /bin/true\nstate_dir: {state}\nsudo: false\n"
@@ -82,7 +82,11 @@ def test_locks(desk: Desk) -> None:
         desk.server.client("mysql" if desk.server.flavour == "mysql" else "mariadb", "-e",
                            "TRUNCATE typed.piwik_archive_numeric_2026_01"))  # fmt: skip
     desk.server.sql("GRANT PROCESS ON *.* TO matomo")
-    time.sleep(0.7)
+    waits = (
+        "SELECT 1 FROM information_schema.processlist"
+        " WHERE info LIKE 'TRUNCATE typed%' AND state LIKE 'Waiting%'"
+    )
+    wait_for(lambda: desk.server.peek(waits), 20, "the wait")
     try:
         text = desk.type("db.locks")
         assert "TRUNCATE typed.piwik_archive_numeric_2026_01" in text
