@@ -9,6 +9,7 @@ and never changed.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import importlib
 import io
@@ -41,6 +42,7 @@ main()
 """
 
 
+@functools.cache
 def build() -> bytes:
     """The zip application; the same bytes for the same content, whenever it is built."""
     if _ROOT.is_file():  # we are the agent ourselves
@@ -52,6 +54,12 @@ def build() -> bytes:
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             archive.writestr(info, data)
     return buffer.getvalue()
+
+
+@functools.cache
+def _digest() -> str:
+    # Every call asks for it, and the zip has some megabytes.
+    return hashlib.sha256(build()).hexdigest()[:16]
 
 
 def _content() -> Iterator[tuple[str, bytes]]:
@@ -85,18 +93,11 @@ class Agent:
         self._host = host
         self._folder = folder
         self._owner = owner
-        self._data: Optional[bytes] = None
 
     @property
     def path(self) -> str:
         """Where this very version of the agent lies on the host."""
-        digest = hashlib.sha256(self._zip()).hexdigest()
-        return f"{self._folder}/matops-{digest[:16]}.pyz"
-
-    def _zip(self) -> bytes:
-        if self._data is None:
-            self._data = build()
-        return self._data
+        return f"{self._folder}/matops-{_digest()}.pyz"
 
     def ensure(self) -> str:
         """Uploads the agent if it is not there; its path. One or two round trips."""
@@ -116,7 +117,7 @@ class Agent:
             user=self._owner,
             what="make the agent's folder",
         )
-        files.write(self._host, path, self._zip(), user=self._owner, mode="0755")
+        files.write(self._host, path, build(), user=self._owner, mode="0755")
         # Old versions go once they are a month old: a running job may still hold a younger one.
         self._host.run(
             f"find {folder} -name 'matops-*.pyz' ! -path \"$1\" -mtime +30 -delete",
