@@ -11,15 +11,15 @@ from pathlib import PurePath
 
 # Seconds of a quiet machine, roughly: their order is what matters. From `--junitxml`.
 SECONDS = {
-    "e2e/test_outage": 180, "e2e/test_recover": 130, "host/test_config_backup": 120,
-    "db/test_optimize_faults": 170, "e2e/test_prep": 110, "host/test_tasks": 105,
-    "host/test_replay": 95, "host/test_queue_faults": 95, "host/test_migrate_ahead": 85,
-    "db/test_tasks": 60, "host/test_rehearse": 80, "host/test_core_update": 75,
-    "host/test_purge": 65, "host/test_archive": 60, "db/test_optimize_run": 60,
-    "db/test_ahead": 60, "host/test_queue": 60, "host/test_archiver_stop": 50,
-    "host/test_install_traffic": 55, "host/test_gap": 55, "host/test_invalidations_change": 50,
-    "host/test_install": 50, "host/test_shell": 45, "host/test_stage": 45,
-    "db/test_estimate": 35, "db/test_purge_faults": 30, "db/test_db_backup": 28,
+    "e2e/test_outage": 240, "db/test_optimize_faults": 160, "e2e/test_recover": 150,
+    "e2e/test_prep": 115, "host/test_config_backup": 100, "host/test_queue_faults": 80,
+    "host/test_replay": 75, "host/test_queue": 70, "host/test_migrate_ahead": 65,
+    "host/test_core_update": 60, "host/test_install": 60, "host/test_tasks": 60,
+    "host/test_install_traffic": 55, "host/test_archive": 50, "host/test_gap": 45,
+    "host/test_rehearse": 45, "db/test_optimize_run": 45, "host/test_purge": 40,
+    "host/test_archiver_stop": 35, "db/test_tasks": 35, "host/test_shell": 35,
+    "host/test_stage": 35, "db/test_ahead": 30, "db/test_estimate": 30,
+    "host/test_invalidations_change": 30, "db/test_purge_faults": 28, "db/test_db_backup": 28,
 }  # fmt: skip
 _OTHERS = {"e2e": 100, "host": 25, "db": 12}
 

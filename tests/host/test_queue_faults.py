@@ -147,7 +147,8 @@ def test_killed_workers_and_jobs_lose_and_double_nothing(fab: Fab, box: Sandbox)
         fab.command("queue.drain"), env=fab.environment(), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    kit.until(lambda: kit.recorded(box) > had, 60)  # it is in the middle
+    kit.until(lambda: kit.recorded(box) > had or running.poll() is not None, 150)
+    assert running.poll() is None, running.communicate()[0]  # it is in the middle
     box.exec("pkill", "-KILL", "-f", "queuedtracking:process|matops-.*pyz queue.drain")
     assert running.wait(60) == 4  # unknown: the job ended without an exit code
     left = kit.depth(box)
