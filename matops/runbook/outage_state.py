@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from matops.errors import Refused
+from matops.matomo import ini
 from matops.matomo.site import Site
-from matops.runbook import queue_hold, tracking_edge
+from matops.runbook import outage_begin, queue_hold, tracking_edge
 from matops.runbook.archive_step import UNTIL
 from matops.runbook.core_update_run import NOTE
 from matops.runbook.outage import Outage
@@ -21,6 +22,44 @@ from matops.runbook.update_begin import INSTALL
 Record = Mapping[str, Any]
 ENDING = "ending"
 """Note of the outage: the phase that has begun to end it, ``recover`` or ``rollback``."""
+
+
+def demand_known(site: Site, record: Record) -> None:
+    """Refused where there is no record, and config.ini.php may be why: state is kept by the name
+    of the database, so an edit that breaks ``[database]`` hides an open outage."""
+    if record["began"]:
+        return
+    if not ini.text_of(site.config, "database", "dbname"):
+        raise Refused(
+            f"{site.docroot}/config/config.ini.php names no database ([database] dbname): is it "
+            "damaged?",
+            host=site.host.name,
+            state="Nothing was changed; an outage that is open is not seen so",
+            next=f"correct it; its earlier versions: {site.state_root}/*/config",
+        )
+
+
+def others_open(site: Site) -> list[str]:
+    """The records of other installations' outages that are open on this host."""
+    found = site.host.run(
+        'for one in "$1"/*/outage.json; do [ ! -e "$one" ] || printf "%s\\n" "$one"; done',
+        site.state_root, user=site.keeper, what="look for open outages",
+    )  # fmt: skip
+    return [line for line in found.text.splitlines() if line]
+
+
+def lead(site: Site, phase: str) -> dict[str, Any]:
+    """``outage_begin.lead``; where no outage is open here, but another installation's on this
+    host, it is named: config.ini.php may name another database since."""
+    record = Outage(site).read()
+    demand_known(site, record)
+    try:
+        return outage_begin.lead(site, phase)
+    except Refused as refused:
+        if not record["began"] and (others := others_open(site)):
+            refused.what += f"; one is open of another database: {', '.join(others)}"
+            refused.next = f"did config.ini.php name another database then? Else {refused.next}"
+        raise
 
 
 def missing(record: Record, mode: str = "") -> list[str]:

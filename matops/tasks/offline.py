@@ -91,6 +91,7 @@ def offline(
     servers = Servers(desk.sites(site), desk.sites(site, archivers=True))
     window = limit or planned(site)
     record = Outage(site).read()
+    outage_state.demand_known(site, record)
     outage_state.demand_not_ending(site, record)
     outage_state.demand_same_mode(site, record, asked.mode)
     decision = decided(desk, servers, asked, window)

@@ -8,12 +8,11 @@ from typing import Any
 
 from matops.errors import UsageError
 from matops.report.progress import Progress
-from matops.runbook import recovery
+from matops.runbook import outage_state, recovery
 from matops.runbook.archive_run import Asked as RunAsked
 from matops.runbook.log_gap_judge import ADDRESSES, HOLES
 from matops.runbook.log_gap_plan import Typed
 from matops.runbook.outage import Outage
-from matops.runbook.outage_begin import lead
 from matops.runbook.phases import Servers, Voice
 from matops.runbook.recovery import RECOVER, Recover
 from matops.runbook.replay_asked import IMPORT_LOGS, NATIVE
@@ -90,7 +89,7 @@ def recover(
     gap, replay = _gap(flags), _replay(flags)
     desk = Desk(c, json=json)
     site = desk.site(changes=not dry_run, local=local)
-    record = lead(site, "recover")
+    record = outage_state.lead(site, "recover")
     if named := [int(flags[name]) for name in ("trial_site", "prove_with_hit") if flags[name]]:
         site.ask("matomo.archive_days:known", sites=named)  # now, not hours later
     recovery.demand_updated(site, record)

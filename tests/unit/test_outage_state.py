@@ -99,6 +99,17 @@ def test_the_configuration_is_put_back_once_and_only_after_an_exchange() -> None
     assert backup_to_restore(record(backup="", install_back=["5.3.1", "5.8.0"])) == ""
 
 
+def test_a_configuration_without_a_database_hides_no_outage() -> None:
+    broken = cast(Site, SimpleNamespace(host=SITE.host, docroot="/srv", state_root="/var/lib/m",
+                                        config={"database": {"dbname": ""}}))  # fmt: skip
+    none = {**record(), "began": ""}
+    with pytest.raises(Refused, match="names no database"):
+        outage_state.demand_known(broken, none)
+    outage_state.demand_known(broken, HELD)
+    named = SimpleNamespace(config={"database": {"dbname": "matomo"}})
+    outage_state.demand_known(cast(Site, named), none)
+
+
 def test_recover_says_what_an_operator_may_not_expect() -> None:
     assert "no `update`" in recovery.notes(CLOSED, gap_begun=True)[0]
     assert recovery.notes(record("install", mode=QUEUE), gap_begun=False) == []
