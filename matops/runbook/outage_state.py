@@ -5,10 +5,11 @@ A record is ``Outage.read()``: ``{"began", "found", "notes"}``.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from matops.errors import Refused
+from matops.errors import MatopsError, Refused
 from matops.matomo import ini
 from matops.matomo.site import Site
 from matops.runbook import outage_begin, queue_hold, tracking_edge
@@ -31,8 +32,8 @@ def demand_known(site: Site, record: Record) -> None:
         return
     if not ini.text_of(site.config, "database", "dbname"):
         raise Refused(
-            f"{site.docroot}/config/config.ini.php names no database ([database] dbname): is it "
-            "damaged?",
+            f"{site.docroot}/config/config.ini.php names no database ([database] dbname): it may "
+            "be damaged",
             host=site.host.name,
             state="Nothing was changed; an outage that is open is not seen so",
             next=f"correct it; its earlier versions: {site.state_root}/*/config",
@@ -101,12 +102,14 @@ def demand_not_ending(site: Site, record: Record) -> None:
 
 def mark_phase(site: Site, name: str, ends: bool) -> None:
     """Writes down that a phase has begun to end the outage, or that another one goes on with it.
-    The caller holds the lock; nothing where no record is open."""
+    The caller holds the lock; nothing where no record is open. Only words come of it: a full disk
+    here must not keep a way back from beginning."""
     outage = Outage(site)
-    record = outage.read()
     word = name if ends else ""
-    if record["began"] and record["notes"].get(ENDING, "") != word:
-        outage.note(ENDING, word)
+    with contextlib.suppress(MatopsError):
+        record = outage.read()
+        if record["began"] and record["notes"].get(ENDING, "") != word:
+            outage.note(ENDING, word)
 
 
 def demand_same_mode(site: Site, record: Record, asked: str) -> None:
