@@ -6,7 +6,6 @@ whole way, if it names the tracker at all.
 
 from __future__ import annotations
 
-import bisect
 import functools
 import hashlib
 import re
@@ -18,7 +17,7 @@ from matops.accesslog import bulk, gapfile, lineform, stamps, verdict
 from matops.accesslog.gapfile import EDGE, FORWARDED, TOKEN
 from matops.accesslog.holes import Coverage
 from matops.accesslog.lineform import Fields, Form
-from matops.accesslog.logfiles import LogFile, stamp_of
+from matops.accesslog.logfiles import stamp_of
 from matops.accesslog.lots import VALUES, Columns, Lot
 from matops.accesslog.runs import Runs
 from matops.accesslog.tally import Tally
@@ -89,7 +88,7 @@ class Cutter:
         """Whether to remember requests, to tell whether another log has the same."""
         self._out: list[bytes] = []
         self._ask: list[bytes] = []
-        self._file = LogFile("", 0, 0, (0, 0))
+        self._number = -1
         self._prefixes = bulk.Prefixes(b"", b"", (b"", b""), b"")
         self._seen: list[tuple[bytes, ...]] = []
         self._lots: list[Lot] = []
@@ -98,14 +97,12 @@ class Cutter:
         """The line's stamp, by the log's formats."""
         return stamp_of(line, self.forms)
 
-    def block(self, file: LogFile, offset: int, block: bytes) -> None:
-        """Whole lines of ``file`` that begin at ``offset``."""
-        if file is not self._file:
-            self._file = file
+    def block(self, number: int, offset: int, block: bytes) -> None:
+        """Whole lines of the log with that number, which begin at ``offset``."""
+        if number != self._number:
+            self._number = number
             window = (self._low, self._high, self._inner)
-            place = b"\t%b\t%05d\t" % (self._server, file.number)
-            self._prefixes = bulk.Prefixes(*window, place)
-        self.coverage.block(block, self.stamp)
+            self._prefixes = bulk.Prefixes(*window, b"\t%b\t%05d\t" % (self._server, number))
         clean, unclean = bulk.parted(offset, block)
         for at, line in unclean:
             if self._search(line):
@@ -168,24 +165,10 @@ class Cutter:
 
     def _put(self, found: Columns) -> None:
         """Plain hits, and the others of the same block between them."""
-        keys, sure, values = found.keys, self.sure, dict(zip(VALUES, found.values))
+        values = dict(zip(VALUES, found.values))
         self.tally.columns(values["status"], values["host"], values["ip"], values["query"],
                            compare=self.compare)  # fmt: skip
-        late = bisect.bisect_left(keys, sure.last)
-        if late > 100 and late > len(keys) // 2:
-            sure.turn()
-            late = 0
-        others = sorted(self._out)
-        sooner = bisect.bisect_left(others, sure.last)
-        if late or sooner:
-            sure.add([*others[:sooner], *(found.text(n, n + 1) for n in range(late))])
-            others = others[sooner:]
-        if late < len(keys):
-            ends = (keys[late], keys[-1], *others)
-            text = found.text(late, len(keys), others)
-            sure.put(min(ends), max(ends), text, len(keys) - late + len(others))
-        elif others:
-            sure.add(others)
+        self.sure.put(found.text(sorted(self._out)), len(found.keys) + len(self._out))
 
     def _whole(self, line: bytes, offset: int) -> None:
         """A line that names the tracker somewhere: in its request, or in a referrer."""
@@ -252,7 +235,7 @@ class Cutter:
         if answer is RECORDED:
             flags += CLAIM
         line = b"\t".join((
-            gapfile.sort_key(key, self._server, self._file.number, offset), flags, method, path,
+            gapfile.sort_key(key, self._server, self._number, offset), flags, method, path,
             query, b"" if ip == b"-" else ip, b"" if agent == b"-" else agent,
             b"" if referer == b"-" else referer, b"" if status == b"-" else status,
             b"" if size == b"-" else size, b"" if host == b"-" else host,

@@ -65,10 +65,9 @@ class Columns:
                 columns[place] = [b"" if value == b"-" else value for value in columns[place]]
         self.values = columns
 
-    def text(self, first: int, last: int, others: Sequence[bytes] = ()) -> bytes:
-        """The lines [first, last), and other ones, sorted, between them where they belong."""
-        made = self.keys[first:last]
-        hosts = self.values[_HOST][first:last]
+    def text(self, others: Sequence[bytes] = ()) -> bytes:
+        """The lines, and other ones, sorted, between them where they belong."""
+        made, hosts = self.keys, self.values[_HOST]
         # A line's end is made together with the next one's beginning: one item less each.
         ends = [b"\n" + key for key in made[1:]]
         ends.append(b"\n")
@@ -82,7 +81,7 @@ class Columns:
             else:
                 at = len(hosts[place]) + 1
                 ends[place] = b"%b%b%b" % (ends[place][:at], line, ends[place][at:])
-        columns = [self.flags[first:last], *(c[first:last] for c in self.values[:_HOST]), ends]
+        columns = [self.flags, *self.values[:_HOST], ends]
         return b"\t".join(chain((head,), chain.from_iterable(zip(*columns))))
 
 

@@ -16,7 +16,7 @@ from typing import IO, NoReturn
 from matops.accesslog.gapfile import HEADER
 from matops.errors import MatopsError
 
-BUFFER = 16 << 20
+BUFFER = 12 << 20
 """Bytes of lines held; two or three such buffers may be open."""
 _WRITE = 1 << 20
 _LATE = 8 << 20  # bytes of lines that came too late for what is held
@@ -69,7 +69,7 @@ class Runs:
         self._late: list[bytes] = []
         self._late_bytes = 0
         self.last = b""
-        """The key (as long as ``put`` was given it) or the line that is the last one so far."""
+        """The last line of this run so far."""
         self.count = 0
         self.paths: list[str] = []
         self._main = self._open()
@@ -90,27 +90,29 @@ class Runs:
         raise MatopsError(f"the gap file cannot be written: {error.strerror or error}",
                           next=f"free space in {folder}") from None  # fmt: skip
 
-    def put(self, first: bytes, last: bytes, text: bytes, count: int) -> None:
-        """Sorted lines that come after ``self.last``; ``first`` and ``last``: their keys."""
+    def put(self, text: bytes, count: int) -> None:
+        """So many sorted lines in one piece."""
+        late = _place(text, self.last, 0) if self.last and text < self.last else 0
+        if late > len(text) // 2 and count > 200:
+            self.turn()
+        elif late:
+            lines = text[:late].splitlines(True)
+            for line in lines:
+                self._insert(line)
+            text, count = text[late:], count - len(lines)
+        if not text:
+            return
         self.count += count
-        self._held.append(_Piece(first, text))
+        self._held.append(_Piece(text[: text.find(b"\n") + 1], text))
         self._bytes += len(text)
-        self.last = last
+        self.last = text[text.rfind(b"\n", 0, len(text) - 1) + 1 :]
         if self._bytes > self._limit:
             self._let_go(self._limit // 2)
 
     def add(self, lines: list[bytes]) -> None:
-        """Some lines, in any order."""
-        lines = sorted(lines)
-        late = bisect.bisect_left(lines, self.last)
-        if late > 100 and late > len(lines) // 2:
-            self.turn()
-            late = 0
-        for line in lines[:late]:
-            self._insert(line)
-        if late < len(lines):
-            kept = lines[late:]
-            self.put(kept[0], kept[-1], b"".join(kept), len(kept))
+        """Lines in any order."""
+        if lines:
+            self.put(b"".join(sorted(lines)), len(lines))
 
     def turn(self) -> None:
         """Begins a new run: what comes now is older by far (a clock that was set, files that

@@ -54,6 +54,8 @@ def cpu():
 began, used = time.monotonic(), cpu()
 report = cut(sys.argv[1], sys.argv[2])
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+# Of each helper the same again as its largest: too much by what they share.
+peak += report["helpers"] * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 print(json.dumps({"wall": time.monotonic() - began, "cpu": cpu() - used,
                   "peak": peak * 1024, "reader": report["reader"], "reasons": report["reasons"],
                   "notes": report["notes"], "holes": report["holes"]}))

@@ -27,13 +27,11 @@ def test_late_lines_find_their_place(tmp_path: Path, buffer: int) -> None:
     lines = [b"%08d some text\n" % n for n in order]
     made = runs.Runs(str(tmp_path / "run"), buffer)
     for start in range(0, len(lines), 300):
-        some = sorted(lines[start : start + 300])
-        fresh = [line for line in some if line > made.last]
-        made.add([line for line in some if line <= made.last])
-        if fresh and start % 600:
-            made.put(fresh[0][:8], fresh[-1][:8], b"".join(fresh), len(fresh))
+        some = lines[start : start + 300]
+        if start % 600:
+            made.put(b"".join(sorted(some)), len(some))
         else:
-            made.add(fresh)
+            made.add(some)
     assert made.count == len(lines)
     assert sorted_by(made, tmp_path) == sorted(lines)
 
