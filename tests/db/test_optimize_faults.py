@@ -80,7 +80,7 @@ def exit_code(run: Run) -> int:
 
 def test_blocker_at_start(server: Server, run: Run) -> None:
     idle = Idle(server, BIG)
-    with Clients(server, BIG) as clients, Pulse(server) as pulse, later(2.5, idle.end):
+    with Clients(server, BIG) as clients, Pulse(server) as pulse, later(4, idle.end):
         run.go(BIG)
     report = run.result(BIG).report
     assert report.ended is Ended.DONE and exit_code(run) == 0
@@ -95,7 +95,7 @@ def test_blocker_that_stays(server: Server, run: Run) -> None:
     idle = Idle(server, BIG)
     try:
         with Clients(server, BIG) as clients, Pulse(server) as pulse:
-            run.go(BIG, patience=3)
+            run.go(BIG, patience=5)
         assert run.result(BIG).report.ended is Ended.BLOCKED
         assert exit_code(run) == 1 and clients.failed == 0
         assert clients.longest < 1.5 + pulse.late
@@ -117,7 +117,7 @@ def plugin(server: Server) -> Iterator[None]:
 def test_blocker_at_start_is_seen_and_named(server: Server, run: Run, plugin: None) -> None:
     idle = Idle(server, BIG)
     time.sleep(1.5)  # younger holders do not count: most are statements that just run
-    with Clients(server, BIG), Pulse(server) as pulse, later(2.5, idle.end):
+    with Clients(server, BIG), Pulse(server) as pulse, later(4, idle.end):
         run.go(BIG)
     report = run.result(BIG).report
     # Not one blind attempt: nobody waited for it.
