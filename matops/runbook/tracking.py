@@ -199,10 +199,11 @@ class TrackingOn(Tracking):
         return Look([Action(f"{back}, and mark the edge", why, SET)])
 
     def _no_migration(self) -> None:
-        version = self.site.ask("matomo.last_hit:look")["version_core"]
-        if version != self.site.version and not self._force:
+        # Asked now: in a rollback the files were another release's when the run began.
+        files, version = self.site.ask("matomo.core_update_look:versions")
+        if version != files and not self._force:
             raise Refused(
-                f"the files are Matomo {self.site.version}, the database is {version}: hits would "
+                f"the files are Matomo {files}, the database is {version}: hits would "
                 "be answered 400 and lost",
                 host=self.site.host.name,
                 state="Nothing was changed; the access logs still record",
