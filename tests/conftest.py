@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +20,7 @@ import pytest
 from matops.host.shell import Host
 from matops.matomo.site import Site, open_site
 from matops.settings import Settings
+from tests import order
 from tests.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent
@@ -22,6 +28,22 @@ PASSWORDS = {"ops2": "ops2-pw"}
 
 HostFactory = Callable[..., Host]
 SiteFactory = Callable[..., Site]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Ctrl-C reaches what tests start, also where the shell took it from all that it runs in the
+    background. xdist's own order of files is by their number of tests."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(config.option, "loadscopereorder"):  # before 3.7 it had none
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)  # pytest itself has put those of one database server together
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, where there are several workers."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items[:] = [items[place] for place in order.by_length(str(item.path) for item in items)]
 
 
 def host_name() -> str:
@@ -95,6 +117,21 @@ def site_factory(host_factory: HostFactory) -> SiteFactory:
     return make
 
 
+def environment(settings: Path, columns: int = 200) -> dict[str, str]:
+    """For a command of ours. Bytecode is kept from one to the next: half of its start, else."""
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    ours = {"MATOPS_CONFIG": str(settings), "COLUMNS": str(columns)}
+    return {**kept, **ours, "PYTHONPYCACHEPREFIX": _bytecode()}
+
+
+@functools.cache
+def _bytecode() -> str:
+    folder = tempfile.mkdtemp(prefix="matops-bytecode-")
+    os.chmod(folder, 0o755)  # who is not root may read it
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 @dataclass(frozen=True)
 class Ran:
     """What a command left. ``all`` = both streams."""
@@ -119,7 +156,7 @@ class Fab:
 
     def environment(self) -> dict[str, str]:
         """Without anything of the person running the tests."""
-        return {**os.environ, "MATOPS_CONFIG": str(self.settings), "COLUMNS": "160"}
+        return environment(self.settings, columns=160)
 
     def command(self, *words: str, user: str = "ops", flags: tuple[str, ...] = ()) -> list[str]:
         """The words to run."""

@@ -6,6 +6,7 @@ may stand up to SLACK seconds away from their place.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Optional
@@ -19,6 +20,10 @@ from matops.errors import MatopsError
 SLACK = 600.0
 LONGEST = 4 << 20
 """Bytes of one line; what is longer is no log line and is left out."""
+
+
+WITNESSES = 5
+"""Lines that are asked for their stamps where one may be far from its place."""
 
 
 class Changed(MatopsError):
@@ -72,28 +77,48 @@ class Blocks:
         yield from pieces
 
     def _first(self, block: bytes) -> Optional[bytes]:
-        return stamp_of(block[: block.find(b"\n")], self._forms)
+        """The earliest stamp of its first lines: one alone may be of a clock that was set."""
+        return min(self._stamps(block, 0), default=None)
 
     def _last(self, block: bytes) -> Optional[bytes]:
+        """The latest stamp of its last lines: one alone may be of a request that took an hour."""
+        found: list[bytes] = []
         end = block.rfind(b"\n")
         for _ in range(20):
-            start = block.rfind(b"\n", 0, end) + 1
-            found = stamp_of(block[start:end], self._forms)
-            if found or not start:
-                return found
+            start = block.rfind(b"\n", 0, max(end, 0)) + 1
+            stamp = stamp_of(block[start:end], self._forms)
+            found += [stamp] if stamp else []
+            if len(found) == WITNESSES or not start:
+                break
             end = start - 1
-        return None
+        return max(found, default=None)
+
+    def _stamps(self, data: bytes, at: int) -> list[bytes]:
+        """Of the first WITNESSES lines from ``at`` on that have one."""
+        found: list[bytes] = []
+        while len(found) < WITNESSES and (stop := data.find(b"\n", at)) >= 0:
+            stamp = stamp_of(data[at:stop], self._forms)
+            found += [stamp] if stamp else []
+            at = stop + 1
+        return found
 
     def _whole(self, pieces: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-        rest, at = b"", 0
+        rest, at, lost = b"", 0, False
         for offset, piece in pieces:
+            if lost:  # within a line that is too long
+                start = piece.find(b"\n") + 1
+                if not start:
+                    continue
+                offset, piece, lost = offset + start, piece[start:], False
             if not rest:
                 at = offset
             end = piece.rfind(b"\n") + 1
             if not end:
                 rest += piece
                 if len(rest) > LONGEST:
-                    self.long += bool(rest.strip(b"\0"))
+                    # A hole (rotated under its writer) is NULs, and then a line.
+                    lost = bool(rest.strip(b"\0"))
+                    self.long += lost
                     at, rest = at + len(rest), b""
                 continue
             yield at, rest + piece[:end]
@@ -101,6 +126,7 @@ class Blocks:
         self.loose = rest
 
     def _packed(self) -> Iterator[tuple[int, bytes]]:
+        self._same(os.stat(self._file.path))
         source = stream.Stream(self._file.path, self._file.kind)
         told, at, skip = 0, 0, self._file.skip
         for chunk in source.chunks():
@@ -112,12 +138,20 @@ class Blocks:
                 yield at + start, chunk[start:] if start else chunk
             at += len(chunk)
         self.damage = source.damage
+        with contextlib.suppress(FileNotFoundError):  # gone, but read
+            self._same(os.stat(self._file.path))
+
+    def _same(self, data: os.stat_result) -> None:
+        """Changed where another file has this name now: rotation renames them all."""
+        if (data.st_dev, data.st_ino) != self._file.inode:
+            raise Changed(f"{self._file.path} was rotated while it was read")
 
     def _plain(self) -> Iterator[tuple[int, bytes]]:
         fd = os.open(self._file.path, os.O_RDONLY)
         try:
             data = os.fstat(fd)
-            if (data.st_dev, data.st_ino) != self._file.inode or data.st_size < self._file.size:
+            self._same(data)
+            if data.st_size < self._file.size:
                 raise Changed(f"{self._file.path} was rotated while it was read")
             at = max(self._bisect(fd), self._file.skip)
             while at < self._file.size:
@@ -150,14 +184,11 @@ class Blocks:
         return low
 
     def _stamp_after(self, fd: int, offset: int, end: int) -> tuple[int, Optional[bytes]]:
+        """The beginning of a line after ``offset``, and the latest stamp of some from there on."""
         data = os.pread(fd, min(256 << 10, end - offset), offset)
         at = data.find(b"\n") + 1
-        while at and (stop := data.find(b"\n", at)) >= 0:
-            found = stamp_of(data[at:stop], self._forms)
-            if found:
-                return offset + at, found
-            at = stop + 1
-        return offset, None
+        found = self._stamps(data, at) if at else []
+        return offset + at, max(found, default=None)
 
 
 def may_matter(file: LogFile, following: Optional[bytes], low: bytes, high: bytes) -> bool:

@@ -1,11 +1,12 @@
 """Cutting the tracking hits of a window out of one log: the inner loop.
 
-Skipping runs at the speed of decompression; a hit in the window costs about 8 µs. What the
-quick pattern does not match goes the whole way, if it names the tracker at all.
+Skipping runs at the speed of decompression. What the quick pattern does not match goes the
+whole way, if it names the tracker at all.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ from matops.accesslog import bulk, gapfile, lineform, stamps, verdict
 from matops.accesslog.gapfile import EDGE, FORWARDED, TOKEN
 from matops.accesslog.holes import Coverage
 from matops.accesslog.lineform import Fields, Form
-from matops.accesslog.logfiles import LogFile, stamp_of
+from matops.accesslog.logfiles import stamp_of
+from matops.accesslog.lots import VALUES, Columns, Lot
 from matops.accesslog.runs import Runs
 from matops.accesslog.tally import Tally
 from matops.accesslog.verdict import KEEP, RECORDED, Window
@@ -76,27 +78,31 @@ class Cutter:
             if not verdict.not_a_hit(b"GET", b"idsite=", status, window.statuses)
             and verdict.by_status(b"GET", b"idsite=", status, inner=True) is KEEP
         )  # fmt: skip
-        self._quick = [bulk.Quick(form) for form in forms if form.bulk]
+        which = rules.forwarded
+        address = functools.lru_cache(10_000)(lambda value: forwarded_ip(value, which))
+        self._quick = [
+            bulk.Quick(form, self._plain, address if which else None)
+            for form in forms if form.bulk
+        ]  # fmt: skip
         self.compare = True
         """Whether to remember requests, to tell whether another log has the same."""
         self._out: list[bytes] = []
         self._ask: list[bytes] = []
-        self._file = LogFile("", 0, 0, (0, 0))
+        self._number = -1
         self._prefixes = bulk.Prefixes(b"", b"", (b"", b""), b"")
         self._seen: list[tuple[bytes, ...]] = []
+        self._lots: list[Lot] = []
 
     def stamp(self, line: bytes) -> Optional[bytes]:
         """The line's stamp, by the log's formats."""
         return stamp_of(line, self.forms)
 
-    def block(self, file: LogFile, offset: int, block: bytes) -> None:
-        """Whole lines of ``file`` that begin at ``offset``."""
-        if file is not self._file:
-            self._file = file
+    def block(self, number: int, offset: int, block: bytes) -> None:
+        """Whole lines of the log with that number, which begin at ``offset``."""
+        if number != self._number:
+            self._number = number
             window = (self._low, self._high, self._inner)
-            place = b"\t%b\t%05d\t" % (self._server, file.number)
-            self._prefixes = bulk.Prefixes(*window, place)
-        self.coverage.block(block, self.stamp)
+            self._prefixes = bulk.Prefixes(*window, b"\t%b\t%05d\t" % (self._server, number))
         clean, unclean = bulk.parted(offset, block)
         for at, line in unclean:
             if self._search(line):
@@ -112,40 +118,16 @@ class Cutter:
 
     def _quickly(self, quick: bulk.Quick, given: bulk.Lines) -> bulk.Lines:
         """As ``_hit``, for the lines that are most: away from the edges, by status not recorded,
-        nothing to be escaped or hidden. Each operation here is paid a million times.
+        nothing to be escaped or hidden.
 
         Gives the lines that it does not understand and that name the tracker.
         """
-        found = quick.findall(given)
-        out, hits, odd = self._out, [], []
-        prefixes, plain, others = self._prefixes, self._plain, self.rules.elsewhere
-        at_stamp, at_method, at_query, at_status, at_host = quick.places
-        join, values = b"\t".join, quick.values
-        if self.rules.forwarded and quick.form.has_forwarded:
-            plain = frozenset()
-        for at, row in zip(given.starts, found):
-            prefix = prefixes[row[at_stamp]]
-            if prefix:
-                query = row[at_query]
-                if (
-                    row[at_status] in plain
-                    and b"idsite=" in query
-                    and b"token_auth=" not in query
-                    and b"matops_check=" not in query
-                    and row[at_method] in verdict.METHODS
-                    and not (others and row[at_host] in others)
-                ):
-                    hits.append(row)
-                    out.append(b"%b%014d\t\t%b\n" % (prefix, at, join(values(row))))
-                else:
-                    odd.append((at, row))
-            elif prefix is None:
-                odd.append((at, row))
-        if hits:
-            self.tally.columns(*quick.columns(hits), compare=self.compare)
+        lot, odd, unread = quick.choose(given, self._prefixes, self.rules.elsewhere, self._search)
+        if lot:
+            self._lots.append(lot)
         for at, row in odd:
             self._row(at, quick.fields(row), given)
-        return given.unread(found, at_stamp, self._search)
+        return unread
 
     def _row(self, at: int, fields: Fields, given: bulk.Lines) -> None:
         """A clean hit near an edge, or with something to be hidden or left out."""
@@ -169,15 +151,24 @@ class Cutter:
         self._whole(line, offset)
 
     def _flush(self) -> None:
-        if self._out:
+        if self._lots:
+            self._put(Columns(self._lots))
+        elif self._out:
             self.sure.add(self._out)
-            self._out = []
+        self._lots, self._out = [], []
         if self._ask:
             self.asked.add(self._ask)
             self._ask = []
         if self._seen:
             self.tally.columns(*zip(*self._seen), compare=self.compare)
             self._seen = []
+
+    def _put(self, found: Columns) -> None:
+        """Plain hits, and the others of the same block between them."""
+        values = dict(zip(VALUES, found.values))
+        self.tally.columns(values["status"], values["host"], values["ip"], values["query"],
+                           compare=self.compare)  # fmt: skip
+        self.sure.put(found.text(sorted(self._out)), len(found.keys) + len(self._out))
 
     def _whole(self, line: bytes, offset: int) -> None:
         """A line that names the tracker somewhere: in its request, or in a referrer."""
@@ -244,7 +235,7 @@ class Cutter:
         if answer is RECORDED:
             flags += CLAIM
         line = b"\t".join((
-            gapfile.sort_key(key, self._server, self._file.number, offset), flags, method, path,
+            gapfile.sort_key(key, self._server, self._number, offset), flags, method, path,
             query, b"" if ip == b"-" else ip, b"" if agent == b"-" else agent,
             b"" if referer == b"-" else referer, b"" if status == b"-" else status,
             b"" if size == b"-" else size, b"" if host == b"-" else host,

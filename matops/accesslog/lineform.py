@@ -49,8 +49,8 @@ class Form:
     """How to read one format. ``quick(clean line)`` gives a match whose ``order`` groups are
     Fields; ``whole(line)`` gives Fields for any line of the format, or None.
 
-    ``bulk.findall(clean lines)`` gives the same groups for all lines at once, '' for a ``-``;
-    all are empty for a line that is no plain hit. It gives fewer tuples than there are lines
+    ``bulk.findall(clean lines)`` gives the same groups for all lines at once; all are empty for
+    a line that is no plain hit. It gives fewer tuples than there are lines
     where a broken line was read together with the next one: then line by line.
     """
 
@@ -223,15 +223,12 @@ def _bulk_body(
     if role in ("target", "path", "query"):
         return _quick_body(role, quoted, after, tracker, group)
     named = "" if role == "words" else role
-    stop = b'"' if quoted else re.escape(after.encode())
-    # '-' is nothing. An empty alternative: an optional group would cost five times as much.
-    dash = b"(?:-(?=%b)|)" % stop if named and stop else b""
+    stop = re.escape(after.encode())
     if quoted or not after:
-        return dash + group(named, _CLEAN + b"*" if quoted else rb"[^\"\n]*")
+        return group(named, _CLEAN + b"*" if quoted else rb"[^\"\n]*")
     if first:
-        return dash + group(named, b"[^%b \n]*" % stop)
-    own = _NO_BLANK if after == " " else b"[^%b ]*" % stop
-    return dash + group(named, own)
+        return group(named, b"[^%b \n]*" % stop)
+    return group(named, _NO_BLANK if after == " " else b"[^%b ]*" % stop)
 
 
 _APACHE_ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)

@@ -34,7 +34,8 @@ class LogFile:
     inode: tuple[int, int]
     kind: str = "plain"
     first: Optional[bytes] = None
-    """Its first stamp (``stamps.key``); None where no line has one that is understood."""
+    """When it begins (``stamps.key``): the middle one of its first five stamps, for a line may be
+    of a request that took an hour. None where no line has one that is understood."""
     head: bytes = b""
     """Its first line that has a stamp, with its line feed: where an overlap begins."""
     trouble: str = ""
@@ -132,14 +133,18 @@ def look(path: str, forms: Sequence[Form]) -> LogFile:
         found.trouble = error.line()
         return found
     lines = [line.lstrip(b"\0") for line in content.split(b"\n")[:-1]]
+    seen: list[bytes] = []
     for line in lines:
         stamp = stamp_of(line, forms)
         if stamp:
-            found.first, found.head = stamp, line + b"\n"
+            found.head = found.head or line + b"\n"
+            seen.append(stamp)
+        if len(seen) == 5:
             break
-    else:
-        if content.strip(b"\0\n "):
-            found.trouble = f"{path}: no line of it has a time stamp that is understood"
+    if seen:
+        found.first = sorted(seen)[(len(seen) - 1) // 2]
+    elif content.strip(b"\0\n "):
+        found.trouble = f"{path}: no line of it has a time stamp that is understood"
     return found
 
 

@@ -9,35 +9,19 @@ from __future__ import annotations
 import gc
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Optional
 
-from matops.accesslog import overlap, stream
+from matops.accesslog import farm, overlap, stream
 from matops.accesslog.blocks import Blocks, Changed, may_matter
 from matops.accesslog.cut import Cutter, Rules
+from matops.accesslog.farm import Farm
 from matops.accesslog.logfiles import Family, LogFile
+from matops.accesslog.parts import Part, wholeness, without_doubles
 from matops.accesslog.runs import Runs, join
 from matops.accesslog.tally import Tally
 from matops.accesslog.verdict import KEEP
-from matops.errors import MatopsError, Refused
-
-SAME, SOME = 0.5, 0.02
-"""Shares of equal requests from which on two logs are one traffic logged twice, or partly."""
-
-
-@dataclass
-class Part:
-    """One log, cut."""
-
-    family: Family
-    cutter: Cutter
-    report: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def hits(self) -> int:
-        """Hits to replay, and to ask about."""
-        return self.cutter.sure.count + self.cutter.asked.count
+from matops.errors import MatopsError
 
 
 @dataclass
@@ -50,15 +34,19 @@ class Voices:
 
 class Slicer:
     """Cuts one server. ``find`` gives its families anew (a log may be rotated meanwhile);
-    ``work``: a path; ``<work>.sure`` and ``<work>.asked`` are written."""
+    ``work``: a path; ``<work>.sure`` and ``<work>.asked`` are written. ``helpers``: processes
+    beside this one (default: as many as are worth while)."""
 
     def __init__(self, rules: Rules, find: Callable[[], Sequence[Family]], work: str,
-                 voices: Optional[Voices] = None) -> None:  # fmt: skip
+                 voices: Optional[Voices] = None, helpers: Optional[int] = None
+                 ) -> None:  # fmt: skip
+        self._helpers = helpers
         self.rules, self._find, self._work = rules, find, work
         self._voices = voices or Voices()
         self.parts: list[Part] = []
         self.tally = Tally()
         self.notes: list[str] = []
+        self._reading = "a log"
 
     def run(self) -> dict[str, Any]:
         """The report. MatopsError (no log of the window, unreadable), Refused."""
@@ -109,7 +97,8 @@ class Slicer:
         except FileNotFoundError as error:
             raise Changed(f"{error.filename} is gone: it was rotated while it was read") from None
         except OSError as error:
-            raise MatopsError(f"{error.filename} cannot be read: {error.strerror}") from None
+            name = error.filename or self._reading
+            raise MatopsError(f"{name} cannot be read: {error.strerror or error}") from None
         return self.parts
 
     def _family(self, part: Part) -> None:
@@ -130,13 +119,19 @@ class Slicer:
         for path, other in copies:
             part.notes.append(f"{path} is a copy of {other}, or of its beginning: not read twice")
         inside: set[int] = set()
-        for file in kept:
-            if id(file) not in inside:
-                inside |= self._file(part, file, [f for f in kept if f is not file])
+        helpers = farm.helpers_for(kept) if self._helpers is None else self._helpers
+        with Farm(part.cutter, helpers) as workers:
+            part.helpers = len(workers)
+            for file in kept:
+                if id(file) not in inside:
+                    others = [f for f in kept if f is not file]
+                    inside |= self._file(part, file, others, workers)
+            workers.finish()
 
-    def _file(self, part: Part, file: LogFile, others: Sequence[LogFile]) -> set[int]:
+    def _file(self, part: Part, file: LogFile, others: Sequence[LogFile], workers: Farm
+              ) -> set[int]:  # fmt: skip
         """Cuts one file. Gives the others that are wholly in it; notes what they share."""
-        cutter = part.cutter
+        cutter, self._reading = part.cutter, file.path
         heads = [o for o in others if o.head and len(o.head) > 20 and o.first != file.first]
         places: dict[int, list[int]] = {}
         low, high = self.rules.window.low, self.rules.window.high
@@ -151,7 +146,9 @@ class Slicer:
                 while at >= 0 and len(places.setdefault(id(other), [])) < 50:
                     places[id(other)].append(offset + at)
                     at = block.find(other.head, at + 1)
-            cutter.block(file, offset, block)
+            cutter.coverage.block(block, cutter.stamp)
+            workers.block(file.number, offset, block)
+        workers.drain()
         if blocks.older:
             cutter.coverage.earlier(blocks.older)
         if blocks.loose:
@@ -207,6 +204,7 @@ class Slicer:
             "logs": [{"log": part.family.name, "formats": [f.name for f in part.family.forms],
                       "files": part.report} for part in parts],
             "reader": stream.reader_name(),
+            "helpers": max((part.helpers for part in parts), default=0),
             "reasons": dict(self.tally.reasons),
             "statuses": {k.decode("ascii", "replace"): v for k, v in self.tally.statuses.items()},
             "hosts": {k.decode("ascii", "replace"): v
@@ -239,60 +237,6 @@ class Slicer:
                 next="log in Apache's combined or nginx' combined format, or JSON; a custom "
                 "format is read from the server's own LogFormat or log_format",
             )
-
-
-def without_doubles(parts: Sequence[Part], notes: list[str]) -> list[Part]:
-    """The parts but those that log the same requests as another one: a proxy in front on the
-    same machine, or two directives. Refused: only some of the requests are the same."""
-    kept = [part for part in parts if part.hits]
-    for one in list(kept):
-        for two in list(kept):
-            if one is two or one not in kept or two not in kept:
-                continue
-            alike = one.cutter.tally.alike(two.cutter.tally)
-            if alike >= SAME:
-                worse, better = sorted((one, two), key=_worth)
-                kept.remove(worse)
-                notes.append(
-                    f"{worse.family.name} has the same requests as {better.family.name}: it was "
-                    "left out (addresses, size)"
-                )
-            elif alike >= SOME:
-                raise Refused(
-                    f"{one.family.name} and {two.family.name} have some requests in common "
-                    f"({100 * alike:.0f} %): which of them are the same cannot be told",
-                    state="No gap file was written",
-                    next="name the log that has all of them: access_logs in config/matops.yaml",
-                )
-    return kept or list(parts)
-
-
-def _worth(part: Part) -> tuple[int, int, int]:
-    visitors = part.cutter.tally.visitors()
-    good = {"real": 3, "masked": 2, "one": 1}.get(visitors["verdict"], 0)
-    return good, visitors["distinct"], part.hits
-
-
-def wholeness(parts: Sequence[Part]) -> dict[str, Any]:
-    """Holes, and whether there are lines before and after the window. Times as epochs."""
-    seen = [part for part in parts if part.cutter.coverage.first is not None]
-    main = [part for part in seen if part.hits] or seen
-    found: list[dict[str, Any]] = []
-    for part in main:
-        found += [{"log": part.family.name, "from": a, "to": b}
-                  for a, b in part.cutter.coverage.holes()]  # fmt: skip
-    before = [p.cutter.coverage.before for p in main if p.cutter.coverage.before is not None]
-    after = [p.cutter.coverage.after for p in main if p.cutter.coverage.after is not None]
-    firsts = [p.cutter.coverage.first for p in main if p.cutter.coverage.first is not None]
-    lasts = [p.cutter.coverage.last for p in main if p.cutter.coverage.last is not None]
-    return {
-        "holes": found,
-        "line_before": max(before) if before else None,
-        "line_after": min(after) if after else None,
-        "first_line": min(firsts) if firsts else None,
-        "last_line": max(lasts) if lasts else None,
-        "lines": sum(part.cutter.coverage.lines for part in main),
-    }
 
 
 def _digest(head: bytes) -> str:

@@ -49,6 +49,15 @@ def key(raw: bytes) -> Optional[bytes]:
     return found
 
 
+def minute(raw: bytes) -> Optional[int]:
+    """Seconds since 1970 at the beginning of the minute of a stamp of 26 bytes that has no
+    fraction, the common one; None for any other."""
+    if len(raw) != 26 or raw[2:3] != b"/" or not raw[18:20].isdigit():
+        return None
+    start = _epoch(raw[:18] + b"00" + raw[20:])
+    return None if start is None else int(start)
+
+
 def _epoch(raw: bytes) -> Optional[float]:
     try:
         if len(raw) == 26 and raw[2:3] == b"/":

@@ -125,8 +125,18 @@ class Stream:
         self.read = size
         if code and self.kind != "gz":
             self.damage = f"it is damaged or cut off ({says or f'exit code {code}'})"
-        elif code:  # what the program gave up on, the library reads up to the very cut
+        elif code or (self.kind == "gz" and _size_noted(self.path) != given % (1 << 32)):
+            # What the program gave up on, the library reads up to the very cut. igzip and pigz
+            # say nothing where they leave out what follows rubbish.
             yield from _without(self._by(zlib_decoder), given)
+
+
+def _size_noted(path: str) -> int:
+    """The uncompressed size of a .gz modulo 2^32, by its last bytes; of the last one only, where
+    several were joined."""
+    with open(path, "rb") as file:
+        file.seek(max(os.fstat(file.fileno()).st_size - 4, 0))
+        return int.from_bytes(file.read(4), "little")
 
 
 def _outs(decoder: Any, data: bytes) -> Iterator[bytes]:

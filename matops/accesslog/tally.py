@@ -38,7 +38,10 @@ class Tally:
         every log."""
         self.count += len(statuses)
         self.statuses.update(statuses)
-        self.hosts.update(hosts)
+        if any(hosts):
+            self.hosts.update(hosts)
+        else:
+            self.hosts[b""] += len(hosts)
         self.addresses.update(addresses)
         if len(self.addresses) > MANY:  # those that matter are common ones
             self.addresses = Counter(dict(self.addresses.most_common(MANY // 4)))
@@ -74,6 +77,15 @@ class Tally:
         self._with_id += other._with_id
         self.tokens.update(other.tokens)
         self.unread_lines += other.unread_lines
+
+    def merge(self, other: Tally) -> None:
+        """Another part of the same log."""
+        self.add(other)
+        self._mask |= other._mask
+        self.prints = {d for d in self.prints | other.prints if not d & self._mask}
+        self._requests(())
+        if len(self.addresses) > MANY:
+            self.addresses = Counter(dict(self.addresses.most_common(MANY // 4)))
 
     def visitors(self) -> dict[str, Any]:
         """What the addresses are good for: ``verdict`` real | one | masked | none | names, the

@@ -9,9 +9,9 @@ and never changed.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import importlib
-import importlib.metadata
 import io
 import json
 import shlex
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from matops.errors import ConnectionLost, MatopsError, OutcomeUnknown
-from matops.host import files
+from matops.host import bytecode, files
 from matops.host.shell import CommandFailed, Host
 
 PACKAGES = ("invoke", "PyMySQL", "PyYAML", "sqlparse", "tabulate", "tqdm")
@@ -34,13 +34,19 @@ DEFAULT_PARENT = "/var/lib/matops"
 _MISSING = 97  # no agent there yet
 _NO_PYTHON = 96
 
-_MAIN = b"from matops.__main__ import main\nmain()\n"
+_MAIN = b"""import sys
+import matops_bytecode
+matops_bytecode.use(sys.argv[0], make=sys.argv[1:] != ["call"])
+from matops.__main__ import main
+main()
+"""
 
 
+@functools.cache
 def build() -> bytes:
     """The zip application; the same bytes for the same content, whenever it is built."""
     if _ROOT.is_file():  # we are the agent ourselves
-        return _ROOT.read_bytes()
+        return Path(bytecode.original(str(_ROOT))).read_bytes()
     buffer = io.BytesIO()
     # Not compressed: it is uploaded once, but built and imported for every task.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -50,12 +56,21 @@ def build() -> bytes:
     return buffer.getvalue()
 
 
+@functools.cache
+def _digest() -> str:
+    # Every call asks for it, and the zip has some megabytes.
+    return hashlib.sha256(build()).hexdigest()[:16]
+
+
 def _content() -> Iterator[tuple[str, bytes]]:
     yield "__main__.py", _MAIN
+    yield bytecode.NAME, Path(bytecode.__file__).read_bytes()
     yield "tasks.py", (_ROOT / "tasks.py").read_bytes()
     for folder, pattern in (("matops", "*.py"), ("sql", "*.sql")):
         for path in (_ROOT / folder).rglob(pattern):
             yield path.relative_to(_ROOT).as_posix(), path.read_bytes()
+    import importlib.metadata  # here: it loads a mail library, and calls on the host need none
+
     for package in PACKAGES:
         for file in importlib.metadata.distribution(package).files or []:
             if _wanted(file.as_posix()):
@@ -78,18 +93,11 @@ class Agent:
         self._host = host
         self._folder = folder
         self._owner = owner
-        self._data: Optional[bytes] = None
 
     @property
     def path(self) -> str:
         """Where this very version of the agent lies on the host."""
-        digest = hashlib.sha256(self._zip()).hexdigest()
-        return f"{self._folder}/matops-{digest[:16]}.pyz"
-
-    def _zip(self) -> bytes:
-        if self._data is None:
-            self._data = build()
-        return self._data
+        return f"{self._folder}/matops-{_digest()}.pyz"
 
     def ensure(self) -> str:
         """Uploads the agent if it is not there; its path. One or two round trips."""
@@ -109,7 +117,7 @@ class Agent:
             user=self._owner,
             what="make the agent's folder",
         )
-        files.write(self._host, path, self._zip(), user=self._owner, mode="0755")
+        files.write(self._host, path, build(), user=self._owner, mode="0755")
         # Old versions go once they are a month old: a running job may still hold a younger one.
         self._host.run(
             f"find {folder} -name 'matops-*.pyz' ! -path \"$1\" -mtime +30 -delete",

@@ -126,6 +126,14 @@ look() {
 }
 """
 
+# Its lock is free when it has ended, and taken for good before anybody can know its name.
+_WAIT = """
+cd -- "$1/$2" 2>/dev/null || exit 44
+if [ "$5" != 0 ] && [ ! -e rc ] && [ -e lock ] && [ "$(stat -c %s log)" -lt "$3" ]; then
+    flock -s -w "$5" lock true 2>/dev/null || true
+fi
+"""
+
 
 class Jobs:
     """The jobs of one installation on one host; ``folder`` is theirs, ``owner`` keeps it."""
@@ -157,15 +165,19 @@ class Jobs:
             raise CommandFailed(f"job {name} could not be started", result).on(self.host.name)
         return result.text.split()[-1:] == ["started"]
 
-    def poll(self, name: str, offset: int = 0) -> Poll:
-        """State and the next piece of log, in one round trip. UsageError: no such job."""
-        script = _LOOK + (
-            'cd -- "$1/$2" 2>/dev/null || exit 44; look "$1/$2"; '
-            'echo "log=$(stat -c %s log)"; echo; '
-            'tail -c +"$3" log | head -c "$4"'
+    def poll(self, name: str, offset: int = 0, wait: float = 0.0) -> Poll:
+        """State and the next piece of log, in one round trip. UsageError: no such job.
+
+        ``wait``: the host waits so many seconds for the job's end first, where the log holds
+        nothing new: who follows a job learns of its end at once, and need not ask again and again.
+        """
+        script = (
+            _LOOK
+            + _WAIT
+            + ('look "$1/$2"; echo "log=$(stat -c %s log)"; echo; tail -c +"$3" log | head -c "$4"')
         )
         result = self.host.run(
-            script, self.folder, check_name(name), str(offset + 1), str(CHUNK),
+            script, self.folder, check_name(name), str(offset + 1), str(CHUNK), f"{wait:g}",
             user=self.owner, cap=CHUNK + 4096, check=False, what=f"look at job {name}",
         )  # fmt: skip
         if result.code == 44:

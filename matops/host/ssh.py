@@ -213,7 +213,11 @@ def _converse(channel: Any, stdin: Stdin, timeout: float, cap: int, gate: bytes)
                 next="run the same task again: it looks first",
             )
         if not busy:
-            select.select([channel], [], [], 0.005 if not feed.done else 0.25)
+            pause = 0.005 if not feed.done else 0.25
+            if channel.eof_received:  # readable for ever: only its exit code is still to come
+                channel.status_event.wait(pause)
+            else:
+                select.select([channel], [], [], pause)
     return _finish(channel, kept, truncated)
 
 

@@ -11,6 +11,7 @@ from matops.host import jobs as host_jobs
 from matops.host.jobs import Job, Jobs
 
 PATIENCE = 600  # seconds that a lost link may take to come back
+_SHORTEST, _LONGEST = 0.3, 2.0  # seconds that the host waits for the job's end before it answers
 
 
 class Detached(OutcomeUnknown):
@@ -24,18 +25,20 @@ def follow(jobs: Jobs, name: str, write: Callable[[str], object], offset: int = 
     Ctrl-C, OutcomeUnknown where the job was lost or the link stays down, UsageError: no such job.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    wait = 0.1
+    wait = _SHORTEST
     try:
         while True:
-            poll = _poll(jobs, name, offset, write)
+            asked = time.monotonic()
+            poll = _poll(jobs, name, offset, wait, write)
             if poll.log:
                 write(decoder.decode(poll.log))
-                offset, wait = poll.offset, 0.1
+                offset, wait = poll.offset, _SHORTEST
             elif poll.job.state != host_jobs.RUNNING:
                 break
             else:
-                wait = min(wait * 1.5, 2.0)
-                time.sleep(wait)
+                # Where its flock cannot wait, we do.
+                time.sleep(max(wait / 2 - (time.monotonic() - asked), 0))
+                wait = min(wait * 1.5, _LONGEST)
     except KeyboardInterrupt:
         raise Detached(
             f"stopped watching; job {name} goes on",
@@ -47,11 +50,13 @@ def follow(jobs: Jobs, name: str, write: Callable[[str], object], offset: int = 
     return poll.job
 
 
-def _poll(jobs: Jobs, name: str, offset: int, write: Callable[[str], object]) -> host_jobs.Poll:
+def _poll(
+    jobs: Jobs, name: str, offset: int, wait: float, write: Callable[[str], object]
+) -> host_jobs.Poll:
     deadline, pause, told = time.monotonic() + PATIENCE, 1.0, False
     while True:
         try:
-            return jobs.poll(name, offset)
+            return jobs.poll(name, offset, wait)
         except (ConnectionLost, Unreachable) as error:
             if time.monotonic() > deadline:
                 raise OutcomeUnknown(

@@ -16,6 +16,8 @@ from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
 from matops.units import compact_time, utc_now
 
 RETURN, PROVE = "return", "prove"
+DONE_BACK = "install_back"
+"""Note of the outage: ``[from, to]`` of the exchange that was taken back in it."""
 
 
 class InstallBack(Step):
@@ -107,6 +109,7 @@ class InstallBack(Step):
             )
         if self._outage.noted(NOTE):  # the next update has a start of its own
             self._outage.note(NOTE, None)
+        self._outage.note(DONE_BACK, [self._record["from"], self._record["to"]])
         self._outage.forget(calls.KEY)
         kept = f"; the configuration as it was with the new release: {self._kept}"
         line = f"Matomo {old} again; {self._proof}{kept if self._kept else ''}"

@@ -197,7 +197,7 @@ class MaintenanceOff(Maintenance):
                 "maintenance mode is on, but not by this outage: somebody else has a reason",
                 host=self.site.host.name,
                 state="Nothing was changed",
-                next="ask them; --force opens the UI all the same",
+                next="ask them; maintenance.off --force opens the UI all the same; then this again",
             )
         if found is not None and found["on"] and not self.force:
             return Look([Action("leave maintenance mode on", "it was on before this outage, and "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from matops.runbook.outage_begin import DEADLINE, LEADER, MODE, REASON
+from matops.runbook.outage_state import next_step
 from matops.units import show_duration, show_epoch
 
 NAMES = {
@@ -70,9 +71,10 @@ def rows(data: dict[str, Any], now: float) -> list[tuple[str, str]]:
         found.append(("deadline", deadline_line(float(notes[DEADLINE]["at"]), now)))
     found += [("held", line) for line in held(data)] or [("held", "nothing")]
     for name in ("edge.off", "edge.on"):
-        if name in notes:
+        if notes.get(name):
             found.append((name, edge_line(notes[name])))
-    return found
+    where = f" (on {leader['name']})" if leader and not notes.get(MODE) else ""
+    return [*found, ("next", f"{next_step(data)}{where}")]
 
 
 def deadline_line(at: float, now: float) -> str:

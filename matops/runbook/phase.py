@@ -34,36 +34,47 @@ class Phase:
     """``word``: to be typed for a yes; ``what``: told before that.
 
     ``after``: ``{step: (earlier step, what it will do)}``: its look says something only once the
-    earlier one has acted; until then the plan has these words.
+    earlier one has acted; until then the plan has these words. ``eased``: ``{step: earlier
+    steps}``, where only these may turn its no into a yes; None: any step may (a way back goes as
+    far as it can).
     """
 
     name: str
     word: str
     what: str
     after: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    eased: Optional[Mapping[str, Sequence[str]]] = None
+    ends: bool = False
+    """True for a way out of the outage: noted while it is not done."""
 
 
 def preview(
-    steps: Sequence[Step], run: Run, after: Mapping[str, tuple[str, str]] = NO_ORDER
+    steps: Sequence[Step],
+    run: Run,
+    after: Mapping[str, tuple[str, str]] = NO_ORDER,
+    eased: Optional[Mapping[str, Sequence[str]]] = None,
 ) -> list[Outcome]:
     """Every step's plan, from its own ``look``; nothing is changed.
 
     A look may refuse what earlier steps are about to change (tracking.off while the queue is
-    on): after a step that would act, such a no is told as LATER. Before one it is an error, and
-    the rest is looked at all the same: an operator wants to see all that is wrong at once.
+    on): after such a step (``eased``, as of ``Phase``) that no is told as LATER. Else it is an
+    error: what would stop a phase is found before its first switch. The rest is looked at all
+    the same: an operator wants to see all that is wrong at once.
     """
     dry = replace(run, dry_run=True, hold=None)
     outcomes: list[Outcome] = []
     for position, step in enumerate(steps):
         first, words = after.get(step.name, ("", ""))
-        if any(each.step == first and each.status in (PLANNED, LATER) for each in outcomes):
+        would_act = {each.step for each in outcomes if each.status in (PLANNED, LATER)}
+        if first in would_act:
             run.say(f"{label(step, run)}: then {words}")
             outcomes.append(Outcome(step.name, LATER, words, host=step.site.host.name))
             continue
         outcome = run_step(step, dry)
-        changes = any(each.status in (PLANNED, LATER) for each in outcomes)
-        if outcome.error and changes and not isinstance(outcome.error, OutcomeUnknown):
+        before = would_act if eased is None else would_act & set(eased.get(step.name, ()))
+        if before and outcome.error and not isinstance(outcome.error, OutcomeUnknown):
             outcome = replace(outcome, status=LATER, detail=_later(outcome.error), error=None)
+            run.say(f"{label(step, run)}: {LATER}, {outcome.detail}")
         outcomes.append(outcome)
         if outcome.error and step.reads_only:  # a gate: what lies behind it is not to be thought of
             rest = steps[position + 1 :]
@@ -81,6 +92,20 @@ def _later(error: MatopsError) -> str:
 def first_error(outcomes: Sequence[Outcome]) -> Optional[MatopsError]:
     """The error of the first step that did not look well."""
     return next((each.error for each in outcomes if each.error), None)
+
+
+def told(error: MatopsError, phase: Phase, step: str = "") -> MatopsError:
+    """The error of a step as that of a phase: what state the phase is in, and what is typed to go
+    on with it. ``step``: where the run stopped; '' = it was found while planning."""
+    error.next = error.next.replace("this again", f"{phase.name} again")
+    if not step:
+        error.state = error.state or "Nothing was changed"
+        return error
+    error.state = error.state or f"{phase.name} stopped at {step}; what came before it is done"
+    if phase.name not in error.next:
+        lead = f"{error.next}; then " if error.next else ""
+        error.next = f"{lead}{phase.name} again: it goes on"
+    return error
 
 
 def nothing_to_do(outcomes: Sequence[Outcome]) -> bool:
@@ -133,5 +158,5 @@ def state_told(phase: Phase, site: Site) -> Iterator[None]:
             f"{phase.name} was interrupted",
             host=site.host.name,
             state="What was switched stays switched, and is written down in the outage's record",
-            next=f"run {phase.name} again (it goes on), or rollback; outage.status shows the state",
+            next=f"run {phase.name} again: it goes on; outage.status shows the state",
         ) from None

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from matops.errors import Refused
 from matops.matomo.site import Site
-from matops.runbook import queue_hold, queue_switch
+from matops.runbook import queue_switch
 from matops.runbook.archiver_start import ArchiverStart
 from matops.runbook.core_update import CoreUpdate
 from matops.runbook.core_update_there import Asked as UpdateAsked
@@ -21,8 +20,9 @@ from matops.runbook.install_release import BuildRelease, InstallRelease
 from matops.runbook.maintenance import steps_off as maintenance_off
 from matops.runbook.maintenance import steps_on as maintenance_on
 from matops.runbook.optimize_tables import OptimizeTables
-from matops.runbook.outage_begin import MODE, OutageBegin, OutageEnd
+from matops.runbook.outage_begin import OutageBegin, OutageEnd
 from matops.runbook.outage_prove import OutageProve
+from matops.runbook.outage_still import StillOffline
 from matops.runbook.phase import Phase
 from matops.runbook.queue_drain import DrainQueue
 from matops.runbook.queue_hold import HoldQueue
@@ -38,16 +38,20 @@ from matops.runbook.update_begin import KeepConfig, Picture
 OFFLINE = Phase(
     "offline", "offline",
     "The UI is closed, archiving stops, hits are kept for later. `rollback` puts all of it back.",
+    {"queue.hold": ("queue.enable", "hold it, once hits go through it")},
+    eased={"tracking.off": ("queue.drain", "queue.disable")},
 )  # fmt: skip
 UPDATE = Phase(
     "update", "update",
     "The new release takes the place of the old one and the database is migrated: from the first "
     "migration on there is no way back but a full backup.",
     {"core.update": ("release.install", "core:update --yes, once the new files are in place")},
+    eased={},
 )  # fmt: skip
 ROLLBACK = Phase(
     "rollback", "rollback",
     "The old release is put back, and everything that the outage switched, as it was found.",
+    ends=True,
 )  # fmt: skip
 
 Stops = Callable[[Sequence[Site]], Sequence[Step]]
@@ -132,6 +136,7 @@ def update(servers: Servers, voice: Voice, asked: Update) -> list[Step]:
     say, web = voice.say, servers.web
     install = dict(asked.install)
     return [
+        *(StillOffline(site, say) for site in web),
         OutageBegin(servers.leader, say),  # the watcher, should it have died
         *(KeepConfig(site, say) for site in web),
         Picture(servers.leader, say),
@@ -193,23 +198,3 @@ def switches_back(servers: Servers, voice: Voice, record: Mapping[str, Any]) -> 
         *lent,
         *(ReleaseQueue(site, say) for site in everywhere),
     ]
-
-
-def demand_offline(site: Site, record: Mapping[str, Any]) -> None:
-    """Refused where ``offline`` has not come to its end: hits would be lost in the exchange."""
-    found, notes = record["found"], record["notes"]
-    missing = []
-    if "maintenance" not in found:
-        missing.append("maintenance.on")
-    mode = notes.get(MODE)
-    if mode == QUEUE and not notes.get(queue_hold.HELD):
-        missing.append("queue.hold")
-    if mode != QUEUE and "tracking" not in found:
-        missing.append("tracking.off")
-    if missing:
-        raise Refused(
-            f"offline has not come to its end; still to be done: {', '.join(missing)}",
-            host=site.host.name,
-            state="Nothing was changed",
-            next="run offline again: it goes on",
-        )

@@ -116,8 +116,9 @@ class HoldQueue(Step):
             # (Held already, what piled up since must not stop a run that goes on.)
             raise Refused(
                 short, host=self.site.host.name, state="Nothing was changed",
-                next="make room, or a shorter --window, or --anyway and drain in between "
-                "(queue.drain --below)",
+                next="make room; or less time (offline --max-outage, queue.hold --window); or "
+                "drain in between, queue.drain --below (offline --hold-anyway, queue.hold "
+                "--anyway)",
             )  # fmt: skip
         if short:
             notes.append(short)

@@ -49,6 +49,7 @@ RECOVER = Phase(
         "release.settle": ("outage.prove", "forget the way back to the old files"),
         "outage.end": ("outage.prove", "set the outage's record aside"),
     },
+    ends=True,
 )  # fmt: skip
 
 
@@ -67,6 +68,8 @@ class Recover:
     archive: bool = True
     run: RunAsked = field(default_factory=RunAsked)
     prove_site: int = 0
+    gap_begun: bool = True
+    """False where tracking was never off: ``offline`` was cut off before, no hits are missing."""
 
 
 def recover(
@@ -79,25 +82,43 @@ def recover(
         *switches_back(servers, voice, record),
         OutageProve(servers.leader, say, idsite=asked.prove_site),
     ]
-    gap, replay = (None, None) if queue else _late(servers, voice, asked)
-    steps += [gap, replay] if gap and replay else []
-    if asked.archive:
-        steps += archive_steps(servers, voice, asked, replay)
+    if queue or asked.gap_begun:
+        steps += _hits(servers, voice, asked, queue)
     return [
         *steps,
-        RecoverAccount(
-            servers.leader,
-            say,
-            lambda: window_of(*web),
-            gap=gap,
-            replay=replay,
-            accept=asked.accept_account,
-            built=asked.archive,
-        ),
         *(InstallSettled(site, say) for site in web),
         # The leader's last: while it is open, recover can be typed again.
         *(OutageEnd(site, say) for site in reversed(everywhere)),
     ]
+
+
+def _hits(servers: Servers, voice: Voice, asked: Recover, queue: bool) -> list[Step]:
+    """The hits of the outage, the reports of those days, the account."""
+    gap, replay = (None, None) if queue else _late(servers, voice, asked)
+    steps: list[Step] = [gap, replay] if gap and replay else []
+    if asked.archive:
+        steps += archive_steps(servers, voice, asked, replay)
+    account = RecoverAccount(
+        servers.leader,
+        voice.say,
+        lambda: window_of(*servers.web),
+        gap=gap,
+        replay=replay,
+        accept=asked.accept_account,
+        built=asked.archive,
+    )
+    return [*steps, account]
+
+
+def notes(record: Mapping[str, Any], *, gap_begun: bool) -> list[str]:
+    """What an operator may not expect, before the plan. Pure."""
+    lines = []
+    if install_calls.KEY not in record["found"] and not record["notes"].get("update"):
+        lines.append("no `update` was run in this outage: it is ended as it was begun, with the "
+                     "old release")  # fmt: skip
+    if record["notes"].get(MODE) != QUEUE and not gap_begun:
+        lines.append("tracking was never off: no hits are missing, nothing is replayed")
+    return lines
 
 
 def demand_updated(site: Site, record: Mapping[str, Any]) -> None:

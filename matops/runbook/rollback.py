@@ -13,7 +13,7 @@ from matops.errors import MatopsError, Refused
 from matops.matomo import migrated
 from matops.matomo.migrated import Verdict
 from matops.matomo.site import Site
-from matops.runbook import update_begin
+from matops.runbook import install_back, update_begin
 from matops.runbook.backup_store import ask, folder
 from matops.runbook.outage import Outage
 from matops.runbook.restore_config import RestoreConfig
@@ -139,7 +139,8 @@ class ConfigBack(Step):
     """``config.ini.php`` as it was right before the exchange; what is there now is backed up.
 
     The switches of the outage (maintenance, tracking, queue) were on then; they are put back
-    after this, one by one.
+    after this, one by one. So it is done once: a rollback that was cut off among these switches,
+    and is typed again, must not bring their state of the outage back.
     """
 
     name = "config.back"
@@ -148,14 +149,17 @@ class ConfigBack(Step):
     def __init__(self, site: Site, say: Say) -> None:
         super().__init__(site, say)
         self._restore: Optional[RestoreConfig] = None
+        self._outage = Outage(site)
 
     def look(self) -> Look:
-        """Does it differ from the backup that ``update`` made?"""
-        name = Outage(self.site).noted(update_begin.BACKUP)
+        """Does it differ from the backup that ``update`` made? Only where files were exchanged:
+        what somebody has edited since is nobody's to undo."""
+        record = self._outage.read()
+        name = backup_to_restore(record)
         if not name:
-            return Look(because="update had not begun: it is what it was")
+            return Look(because="the files were not exchanged, or it is put back already")
         if self._same(name):
-            return Look(because=f"it is as in backup {name}")
+            return Look([Action("note that it is as before the exchange", f"backup {name}")])
         self._restore = RestoreConfig(
             self.site, self.say, name, force=True, confirm=lambda question, word: True
         )
@@ -169,11 +173,20 @@ class ConfigBack(Step):
 
     def act(self, action: Action) -> None:
         """Puts it back, after backing up what is there."""
-        assert self._restore is not None
-        self._restore.act(action)
+        if action.payload:
+            assert self._restore is not None
+            self._restore.act(action)
 
     def verify(self) -> Evidence:
-        """Compares with the backup."""
-        if self._restore is None:
-            return Evidence("the configuration was as it was")
-        return self._restore.verify()
+        """Compares with the backup; then the record forgets it."""
+        same = "the configuration is as it was before the exchange"
+        evidence = self._restore.verify() if self._restore else Evidence(same)
+        self._outage.note(update_begin.BACKUP, "")
+        return evidence
+
+
+def backup_to_restore(record: Mapping[str, Any]) -> str:
+    """The backup's name, while it is to be put back; '' where it is not. Pure."""
+    notes = record["notes"]
+    exchanged = update_begin.INSTALL in record["found"] or notes.get(install_back.DONE_BACK)
+    return str(notes.get(update_begin.BACKUP) or "") if exchanged else ""

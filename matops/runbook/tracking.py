@@ -9,10 +9,11 @@ from matops.errors import MatopsError, OutcomeUnknown, Refused
 from matops.matomo import witness
 from matops.matomo.site import Site
 from matops.runbook import arrival, tracking_edge
+from matops.runbook.outage_begin import not_replayed
 from matops.runbook.step import Action, Evidence, Look, Say
 from matops.runbook.tracking_switch import Tracking
 
-SET, NOTE, MARK, LEAVE = "set", "note", "mark", "leave"
+SET, NOTE, MARK, LEAVE, AGAIN = "set", "note", "mark", "leave", "again"
 _QUEUE = "with record_statistics = 0 nothing is queued and nothing that waits is processed"
 
 
@@ -58,10 +59,23 @@ class TrackingOff(Tracking):
             return Look([Action("mark the edge", "the run that switched it off was killed", MARK)])
         self.must_be_writable()
         self._no_queue()
+        if self._switched_on_by_others():
+            # A new mark would hide the hits since the first one; what was recorded meanwhile
+            # logs.gap finds in the database.
+            return Look([Action(f"set [{self.SECTION}] {self.NAME} = 0 again", "somebody has "
+                                "switched tracking on; the edge stays where it was marked",
+                                AGAIN)])  # fmt: skip
         seen = arrival.look(self.site)
         notes = self._logs(seen if seen.logs else arrival.look(self.site, arrival.PATIENT))
+        notes += [line for line in [not_replayed(self.outage.read()["notes"])[2:]] if line]
         return Look([Action(f"set [{self.SECTION}] {self.NAME} = 0, and mark the edge",
                             "from here on the access logs record", SET)], notes=notes)  # fmt: skip
+
+    def _switched_on_by_others(self) -> bool:
+        """Not by tracking.on, which strikes it from the record and marks the other edge."""
+        ours = self.remembered()
+        on = self.outage.noted(tracking_edge.ON)
+        return ours is not None and not ours["off"] and self.is_marked() and not on
 
     def _no_queue(self) -> None:
         found = self.site.ask("matomo.queue:status")
@@ -92,7 +106,8 @@ class TrackingOff(Tracking):
                 host=self.site.host.name,
                 state="Nothing was changed",
                 next="let the web server log the query string (setting access_logs where the log "
-                "is not found), or carry the outage with the queue; --lose-hits goes on",
+                "is not found), or carry the outage with the queue; --lose-hits goes on (offline: "
+                "--accept-loss)",
             )
         return [f"{why}: hits from here on are lost (--lose-hits)"]
 
@@ -107,6 +122,8 @@ class TrackingOff(Tracking):
             self.mark_again(found_off=True)
         elif action.payload == MARK:
             self.mark_again()
+        elif action.payload == AGAIN:
+            self.switch("0", witness.OFF, arrival.look(self.site), marks=False)
         else:
             before = arrival.look(self.site)
             self.outage.remember(self.KEY, {"off": False, **there})
@@ -168,7 +185,7 @@ class TrackingOn(Tracking):
                 "tracking is off, but not by this outage: somebody else has a reason",
                 host=self.site.host.name,
                 state="Nothing was changed",
-                next="ask them; --force switches it on all the same",
+                next="ask them; tracking.on --force switches it on all the same; then this again",
             )
         if found is not None and found["off"] and not self._force:
             return Look([Action("leave tracking off", "it was off before this outage, and not by "
@@ -182,14 +199,15 @@ class TrackingOn(Tracking):
         return Look([Action(f"{back}, and mark the edge", why, SET)])
 
     def _no_migration(self) -> None:
-        version = self.site.ask("matomo.last_hit:look")["version_core"]
-        if version != self.site.version and not self._force:
+        # Asked now: in a rollback the files were another release's when the run began.
+        files, version = self.site.ask("matomo.core_update_look:versions")
+        if version != files and not self._force:
             raise Refused(
-                f"the files are Matomo {self.site.version}, the database is {version}: hits would "
+                f"the files are Matomo {files}, the database is {version}: hits would "
                 "be answered 400 and lost",
                 host=self.site.host.name,
                 state="Nothing was changed; the access logs still record",
-                next="core.update first (or rollback); --force goes on",
+                next="core.update first (or rollback); tracking.on --force goes on",
             )
 
     def act(self, action: Action) -> None:

@@ -55,16 +55,18 @@ class Tracking(ConfigSwitch):
                 return ""
         return f"the tracker does not answer as {kind}: {witness.shown(other or before)}"
 
-    def switch(self, value: Any, kind: str, before: arrival.Arrival) -> None:
-        """Sets it, proves it, marks the edge; takes it back at once where something is wrong."""
+    def switch(self, value: Any, kind: str, before: arrival.Arrival, *, marks: bool = True) -> None:
+        """Sets it, proves it, marks the edge; takes it back at once where something is wrong.
+        ``marks`` False: the edge stays where it is marked already."""
         found = self.in_file()
-        mark = tracking_edge.begin(self.site, self.EDGE, before)
+        mark = tracking_edge.begin(self.site, self.EDGE, before) if marks else {}
         try:
             at = self.put(value)["at"]
         except OutcomeUnknown:
             raise
         except MatopsError:
-            self.outage.note(self.EDGE, None)
+            if marks:
+                self.outage.note(self.EDGE, None)
             raise
         try:
             why = self.wait_for(kind, before.tracker)
@@ -74,9 +76,11 @@ class Tracking(ConfigSwitch):
             why = f"what the tracker answers after the switch could not be seen ({error.what})"
         if why:
             self.put_back(found)
-            self.outage.note(self.EDGE, None)
+            if marks:
+                self.outage.note(self.EDGE, None)
             raise self.took_back(why)
-        self.mark = tracking_edge.complete(self.site, self.EDGE, mark, at, after)
+        if marks:
+            self.mark = tracking_edge.complete(self.site, self.EDGE, mark, at, after)
 
     def mark_again(self, **more: Any) -> None:
         """Completes the mark of a run that was killed, or makes one where others switched."""

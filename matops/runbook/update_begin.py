@@ -9,6 +9,7 @@ from matops.errors import MatopsError
 from matops.host import files
 from matops.matomo.site import Site
 from matops.runbook.backup_config import BackupConfig
+from matops.runbook.install_back import DONE_BACK
 from matops.runbook.outage import Outage
 from matops.runbook.step import Action, Evidence, Look, Say, Scope, Step
 
@@ -47,6 +48,7 @@ class KeepConfig(BackupConfig):
         if action.payload:
             super().act(action)
         else:
+            self._outage.note(DONE_BACK, None)  # of an exchange that was taken back before
             self._outage.note(BACKUP, self._name)
 
 

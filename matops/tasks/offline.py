@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 from matops.errors import MatopsError
 from matops.matomo.site import Site
-from matops.runbook import check, phases
+from matops.runbook import check, outage_state, phases
 from matops.runbook import plan as planning
 from matops.runbook.outage import Outage
 from matops.runbook.outage_begin import MODE, REASON, SWITCH
@@ -90,6 +90,10 @@ def offline(
                      asked=check.asked(desk.settings))  # fmt: skip
     servers = Servers(desk.sites(site), desk.sites(site, archivers=True))
     window = limit or planned(site)
+    record = Outage(site).read()
+    outage_state.demand_known(site, record)
+    outage_state.demand_not_ending(site, record)
+    outage_state.demand_same_mode(site, record, asked.mode)
     decision = decided(desk, servers, asked, window)
     wanted = Offline(
         decision, window, limit, despite_health_check, hold_anyway, accept_loss,
@@ -105,7 +109,8 @@ def offline(
 
     if run_phase(desk, site, OFFLINE, make, yes=yes, dry_run=dry_run, take_over=take_over,
                  extra={"tracking": dataclasses.asdict(decision)}):  # fmt: skip
-        desk.say("next: update; or rollback, which puts everything back. outage.status shows it")
+        following = outage_state.next_step(Outage(site).read())
+        desk.say(f"next: {following}. outage.status shows it")
 
 
 def optimize_words(wanted: bool, until: str) -> Optional[list[str]]:

@@ -8,15 +8,16 @@ from typing import Any
 
 from matops.errors import UsageError
 from matops.report.progress import Progress
-from matops.runbook import recovery
+from matops.runbook import outage_state, recovery
 from matops.runbook.archive_run import Asked as RunAsked
 from matops.runbook.log_gap_judge import ADDRESSES, HOLES
 from matops.runbook.log_gap_plan import Typed
-from matops.runbook.outage_begin import lead
+from matops.runbook.outage import Outage
 from matops.runbook.phases import Servers, Voice
 from matops.runbook.recovery import RECOVER, Recover
 from matops.runbook.replay_asked import IMPORT_LOGS, NATIVE
 from matops.runbook.replay_asked import Asked as ReplayAsked
+from matops.runbook.tracking_edge import OFF
 from matops.tasks import logs_gap, logs_replay
 from matops.tasks.desk import CHANGING, YES_HELP, Desk, one_of, operation
 from matops.tasks.phase_run import run_phase
@@ -88,15 +89,18 @@ def recover(
     gap, replay = _gap(flags), _replay(flags)
     desk = Desk(c, json=json)
     site = desk.site(changes=not dry_run, local=local)
-    record = lead(site, "recover")
+    record = outage_state.lead(site, "recover")
     if named := [int(flags[name]) for name in ("trial_site", "prove_with_hit") if flags[name]]:
         site.ask("matomo.archive_days:known", sites=named)  # now, not hours later
     recovery.demand_updated(site, record)
     servers = Servers(desk.sites(site), desk.sites(site, archivers=True))
+    began = any(Outage(each).noted(OFF) for each in servers.web)
+    for line in recovery.notes(record, gap_begun=began):
+        desk.say(f"note: {line}")
     wanted = Recover(
         functools.partial(Progress, say=desk.say), time.time() + site.settings.gap_keep, gap,
         replay, accept_account, int(trial_site or 0), not no_archive,
-        RunAsked(archivers=int(archivers), url=url), int(prove_with_hit or 0),
+        RunAsked(archivers=int(archivers), url=url), int(prove_with_hit or 0), began,
     )  # fmt: skip
 
     def make() -> Any:

@@ -6,9 +6,8 @@ from typing import Any
 
 from matops.errors import MatopsError, UsageError
 from matops.matomo.site import Site, open_site
-from matops.runbook import check, phases
+from matops.runbook import check, outage_state, phases
 from matops.runbook.checks import backup
-from matops.runbook.outage_begin import lead
 from matops.runbook.phases import ROLLBACK, Rollback, Servers, Voice
 from matops.tasks.desk import CHANGING, YES_HELP, Desk, operation
 from matops.tasks.phase_run import run_phase
@@ -47,7 +46,7 @@ def rollback(
         raise UsageError(f"--prove-with-hit: '{prove_with_hit}' is not the number of a site")
     desk = Desk(c, json=json)
     site = desk.site(changes=not dry_run, local=local)
-    record = lead(site, "rollback")
+    record = outage_state.lead(site, "rollback")
     servers = Servers(desk.sites(site), desk.sites(site, archivers=True))
     wanted = Rollback(not no_reload, int(prove_with_hit or 0),
                       lambda: _backups(desk, site))  # fmt: skip

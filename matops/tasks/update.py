@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from matops.errors import UsageError
-from matops.runbook import phases
+from matops.runbook import outage_state, phases
 from matops.runbook.core_update_there import Asked
-from matops.runbook.outage_begin import lead
+from matops.runbook.outage import Outage
+from matops.runbook.outage_begin import MODE
 from matops.runbook.phases import UPDATE, Servers, Update, Voice
 from matops.tasks.core_update import IDLE_HELP, LOGIN_HELP, RETRIES_HELP
 from matops.tasks.desk import CHANGING, YES_HELP, Desk, operation
@@ -63,8 +64,12 @@ def update(
     core = Asked(int(retries), end_idle_blockers, login, activate_new_plugins)
     desk = Desk(c, json=json)
     site = desk.site(changes=not dry_run, local=local)
-    phases.demand_offline(site, lead(site, "update"))
+    record = outage_state.lead(site, "update")
+    outage_state.demand_offline(site, record)
     servers = Servers(desk.sites(site), desk.sites(site, archivers=True))
+    for other in servers.web[1:]:
+        theirs = Outage(other).read()
+        outage_state.demand_offline(other, theirs, record["notes"].get(MODE, ""))
     wanted = Update(install, not no_reload, core)
 
     def make() -> Any:

@@ -5,6 +5,14 @@ window, late lines, raw bytes, escapes, two formats in one file, joined and cut 
 of copytruncate. Cuts six hours that lie in three of them: ours (each decompressor in a process of
 its own), ``zcat | gawk | sort``, ``zgrep``, and the limit: only decompressing. Compares ours with
 a slow reference, line by line. Prints a table and, as its last line, one JSON object.
+
+The share that counts: 70 % of all lines name the tracker. The three files hold 18, 4 and 28 hours
+(a day's rotation, and one more in the night of the outage), the window 6 of these 50: 12 % of
+their lines, and more than a quarter of what has to be decompressed, for the plain file is
+bisected. A night's hours have fewer lines than a day's on a real host; here all have the same,
+which is worse for ours: all that is in the window is taken apart, escaped, counted, compared and
+looked through for holes, where gawk only picks lines. Memory is the reader's and each helper's
+largest, added up.
 """
 
 from __future__ import annotations
@@ -54,6 +62,8 @@ def cpu():
 began, used = time.monotonic(), cpu()
 report = cut(sys.argv[1], sys.argv[2])
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+# Of each helper the same again as its largest: too much by what they share.
+peak += report["helpers"] * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 print(json.dumps({"wall": time.monotonic() - began, "cpu": cpu() - used,
                   "peak": peak * 1024, "reader": report["reader"], "reasons": report["reasons"],
                   "notes": report["notes"], "holes": report["holes"]}))

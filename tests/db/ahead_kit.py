@@ -74,7 +74,7 @@ class Run:
 
 def state(server: Server) -> str:
     """The state of our statement, '' where none runs."""
-    rows = server.sql(
+    rows = server.peek(
         "SELECT state AS s FROM information_schema.processlist WHERE info LIKE '/* matops.ahead %'"
     )
     return str(rows[0]["s"] or "") if rows else ""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, ClassVar, Optional
 
 import pymysql
 
@@ -87,7 +87,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0, what: str = "i
 
 def state_of_rebuild(server: Server) -> str:
     """The state of the tagged statement, '' where none runs."""
-    rows = server.sql(
+    rows = server.peek(
         "SELECT state AS s FROM information_schema.processlist"
         " WHERE info LIKE '/* matops.optimize %'"
     )
@@ -101,12 +101,22 @@ def copying(server: Server) -> bool:
 
 
 class Idle:
-    """A client with an open transaction that has read the table, and sits there."""
+    """A client with an open transaction that has read the table, and sits there.
 
-    def __init__(self, server: Server, table: str, statement: str = "") -> None:
+    ``when``: it is connected, and reads as soon as that is so: a copy may be short.
+    """
+
+    _all: ClassVar[list[Idle]] = []
+
+    def __init__(
+        self, server: Server, table: str, statement: str = "",
+        when: Callable[[], Any] = lambda: True,
+    ) -> None:  # fmt: skip
         self.connection: Any = server.connect(schema=SCHEMA, autocommit=False)
+        self._all.append(self)
         self.id = self.connection.thread_id()
         with self.connection.cursor() as cursor:
+            wait_for(when, 30, "what it waits for")
             cursor.execute(statement or f"SELECT 1 FROM `{table}` LIMIT 1")
             cursor.fetchall()
 
@@ -115,6 +125,12 @@ class Idle:
         with contextlib.suppress(pymysql.Error):
             self.connection.rollback()
             self.connection.close()
+
+    @classmethod
+    def end_all(cls) -> None:
+        """What a failed test left: its read views would keep purge waiting in all tests to come."""
+        while cls._all:
+            cls._all.pop().end()
 
     def alive(self) -> bool:
         """Is its connection still there?"""

@@ -25,6 +25,7 @@ from matops.mysql.rebuild import Ended
 from tests.db import data
 from tests.db.ahead_kit import BIG, COLUMN, INDEX, SCHEMA, SCRATCH, Run, columns, state, tasks
 from tests.db.optimize_kit import Idle, beside, later, wait_for
+from tests.db.pulse import Pulse
 from tests.db.servers import Server
 
 MEGABYTES = {"mariadb": 24, "mysql": 16}
@@ -40,10 +41,15 @@ def run(server: Server, tmp_path: Path) -> Iterator[Run]:
         _made.add(id(server))
     if "ai_agent_name" in columns(server):
         server.sql(f"ALTER TABLE {BIG} DROP COLUMN ai_agent_name", SCHEMA)
+    without_index(server)
+    yield Run(server.address(schema=SCHEMA), tmp_path)
+    Idle.end_all()
+    wait_for(lambda: state(server) == "", 10, "the end of our statement")
+
+
+def without_index(server: Server) -> None:
     if server.sql(f"SHOW INDEX FROM {BIG} WHERE Key_name = 'index_ai'", SCHEMA):
         server.sql(f"ALTER TABLE {BIG} DROP INDEX index_ai", SCHEMA)
-    yield Run(server.address(schema=SCHEMA), tmp_path)
-    assert state(server) == ""
 
 
 class Writers:
@@ -92,11 +98,11 @@ class Writers:
 
 def test_adds_online_while_tracking_goes_on_and_then_says_so(server: Server, run: Run) -> None:
     wanted = tasks(run.address, (COLUMN, INSTANT), (INDEX, INPLACE))
-    with Writers(server) as writers:
+    with Writers(server) as writers, Pulse(server) as pulse:
         results = run.go(wanted)
     assert [r.ended for r in results] == ["done", "done"] and run.error() is None
     assert writers.lost == 0 and writers.failed == 0 and writers.done > 50
-    assert writers.longest < 1.5
+    assert writers.longest < 1.5 + pulse.late
     assert columns(server)[-1] == "ai_agent_name"
     again = Run(run.address, run.folder)
     assert [r.ended for r in again.go(wanted)] == ["already done"] * 2 and again.error() is None
@@ -122,12 +128,12 @@ def outage(server: Server) -> None:
 def test_an_old_idle_transaction_holds_the_lock(server: Server, run: Run) -> None:
     idle = Idle(server, BIG)
     wanted = tasks(run.address, (COLUMN, INSTANT))
-    with Writers(server) as writers, later(1.8, idle.end):
+    with Writers(server) as writers, Pulse(server) as pulse, later(1.8, idle.end):
         results = run.go(wanted)
     report = results[0].report
     assert report.ended is Ended.DONE and writers.lost == 0 and writers.failed == 0
     # The guard gave way within half a second, or never began.
-    assert report.lock_stall < 0.8 and writers.longest < 1.5
+    assert report.lock_stall < 0.8 + pulse.late and writers.longest < 1.5 + pulse.late
     assert report.waited > 1 or report.attempts > 1
 
 
@@ -135,13 +141,13 @@ def test_one_that_stays_and_what_comes_behind(server: Server, run: Run) -> None:
     wanted = tasks(run.address, (COLUMN, INSTANT), (INDEX, INPLACE))
     idle = Idle(server, BIG)
     try:
-        with Writers(server) as writers:
+        with Writers(server) as writers, Pulse(server) as pulse:
             results = run.go(wanted, patience=1.2)
     finally:
         idle.end()
     assert [r.report.ended for r in results] == [Ended.BLOCKED, Ended.LEFT]
     assert "#1 comes before it" in results[1].report.reason
-    assert writers.failed == 0 and writers.longest < 1.5
+    assert writers.failed == 0 and writers.longest < 1.5 + pulse.late
     error = run.error()
     assert error is not None and error.code == 1 and "no statement is half done" in error.line()
     assert "ai_agent_name" not in columns(server)
@@ -239,23 +245,28 @@ def test_killed_while_it_waits_for_the_lock(server: Server, run: Run) -> None:
     assert columns(server).count("ai_agent_name") == 1
 
 
+def caught_at_the_commit(server: Server, run: Run) -> Idle:
+    """A run was killed while its ALTER waits at the commit for the one that this returns. The sort
+    before it is short: sometimes nobody gets in between."""
+    for _ in range(5):
+        with child(run, INDEX, INPLACE):
+            idle = Idle(server, BIG, when=lambda: "lter" in state(server))
+            wait_for(lambda: state(server)[:7] in ("", "Waiting"), 20, "the commit")
+            if state(server):
+                return idle
+        idle.end()
+        without_index(server)
+    raise AssertionError("the sort ended too soon, each time")
+
+
 def test_killed_at_the_commit_and_rolled_back(server: Server, run: Run) -> None:
     wanted = tasks(run.address, (INDEX, INPLACE))
-    holders: list[Idle] = []
-
-    def block() -> None:
-        wait_for(lambda: "lter" in state(server), 20, "the sort")
-        holders.append(Idle(server, BIG))
-
-    thread = beside(block)
-    with child(run, INDEX, INPLACE):
-        thread.join()
-        wait_for(lambda: state(server).startswith("Waiting for table metadata"), 20, "the commit")
+    holder = caught_at_the_commit(server, run)
     rows = server.sql(
         "SELECT id AS i FROM information_schema.processlist WHERE info LIKE '/* matops.ahead%'"
     )
     server.sql(f"KILL {rows[0]['i']}")
-    holders[0].end()
+    holder.end()
     wait_for(lambda: state(server) == "", 20, "the roll-back")
     results = run.go(wanted)
     settled = next(facts for event, facts in run.events if event == "settled")
@@ -269,8 +280,7 @@ def test_clients_pile_up_at_the_commit(server: Server, run: Run) -> None:
     holders: list[Idle] = []
 
     def block() -> None:
-        wait_for(lambda: "lter" in state(server), 20, "the sort")
-        holders.append(Idle(server, BIG))
+        holders.append(Idle(server, BIG, when=lambda: "lter" in state(server)))
 
     def leave(event: str, facts: object) -> None:
         if event == "back_off":
@@ -278,10 +288,10 @@ def test_clients_pile_up_at_the_commit(server: Server, run: Run) -> None:
 
     run.on_event = leave
     thread = beside(block)
-    with Writers(server) as writers:
+    with Writers(server) as writers, Pulse(server) as pulse:
         results = run.go(wanted, policy=Policy(commit=1.0))
     thread.join()
     report = results[0].report
     # (A sort that ends between two looks counts as the start: then half a second is the limit.)
     assert report.ended is Ended.DONE and report.attempts >= 2 and report.lost_copies <= 1
-    assert writers.lost == 0 and writers.failed == 0 and report.lock_stall < 2
+    assert writers.lost == 0 and writers.failed == 0 and report.lock_stall < 2 + pulse.late

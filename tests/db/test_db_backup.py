@@ -23,6 +23,7 @@ from matops.matomo.probes import backups
 from matops.mysql.dump import choose, essentials, table
 from matops.mysql.dump.essentials import Voices
 from matops.mysql.dump.files import Damaged
+from tests.conftest import environment
 from tests.db import data, docroot
 from tests.db.accounts import PASSWORD
 from tests.db.servers import Server
@@ -420,7 +421,7 @@ def type_(kit: Kit, *words: str, code: int = 0, settings: str = "") -> str:
                     f"sudo: false\ndb_backup_dir: {kit.folder}/typed\n{settings}")  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "invoke", *words], cwd=ROOT, capture_output=True, text=True,
-        env={**os.environ, "MATOPS_CONFIG": str(path), "COLUMNS": "200"}, timeout=60, check=False,
+        env=environment(path), timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr and PASSWORD not in done.stdout + done.stderr

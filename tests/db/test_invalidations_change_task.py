@@ -34,6 +34,7 @@ from matops.runbook.invalidations_step import QueueStep, Voices
 from matops.runbook.invalidations_truncate import Dedupe, Truncate
 from matops.runbook.step import Evidence, Look
 from matops.settings import Settings
+from tests.conftest import environment
 from tests.db import docroot, template
 from tests.db.accounts import PASSWORD
 from tests.db.invalidations_kit import (
@@ -108,8 +109,8 @@ class Place:
         done = subprocess.run(
             [*_ALONE, *template.as_nobody(), sys.executable, "-m", "invoke", *words], cwd=ROOT,
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
-            env={**os.environ, "MATOPS_CONFIG": str(self.folder / "matops.yaml"), "COLUMNS": "200",
-                 "HOME": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**environment(self.folder / "matops.yaml"), "HOME": str(self.folder),
+                 "PYTHONDONTWRITEBYTECODE": "1"},
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr and PASSWORD not in done.stdout + done.stderr

@@ -18,6 +18,7 @@ from matops.mysql.session import Session
 from matops.mysql.watch import Watcher
 from tests.db import data
 from tests.db.optimize_kit import SCHEMA, Idle, Run, beside, copying, state_of_rebuild, wait_for
+from tests.db.pulse import Pulse
 from tests.db.servers import Server
 
 TABLE = "pileup"
@@ -65,14 +66,15 @@ def test_a_flush_that_waits_for_the_copy(server: Server, tmp_path: Path) -> None
         victims.append(Victim(server, WRITE))
 
     thread = beside(backup)
-    run.go(TABLE, policy=Policy(commit=0.2), patience=0)
+    with Pulse(server) as pulse:
+        run.go(TABLE, policy=Policy(commit=0.2), patience=0)
     thread.join()
     for victim in victims:
         victim.thread.join()
     report = run.result(TABLE).report
     assert report.ended is Ended.BLOCKED and "FLUSH" in report.reason, report
     assert report.blockers and report.blockers[0].startswith(flush)
-    assert 0.2 < report.lock_stall < 2.5 and victims[1].seconds < 3
+    assert 0.2 < report.lock_stall < 2.5 + pulse.late and victims[1].seconds < 3 + pulse.late
 
 
 def test_a_backup_at_the_commit(mariadb: Server, tmp_path: Path) -> None:
@@ -89,11 +91,12 @@ def test_a_backup_at_the_commit(mariadb: Server, tmp_path: Path) -> None:
         held.append(Victim(mariadb, WRITE))
 
     thread = beside(backup)
-    run.go(TABLE, policy=Policy(commit=0.2), patience=0)
+    with Pulse(mariadb) as pulse:
+        run.go(TABLE, policy=Policy(commit=0.2), patience=0)
     thread.join()
     held[1].thread.join()
     held[0].close()
-    assert run.result(TABLE).report.ended is Ended.BLOCKED and held[1].seconds < 2
+    assert run.result(TABLE).report.ended is Ended.BLOCKED and held[1].seconds < 2 + pulse.late
 
 
 @pytest.fixture

@@ -69,6 +69,7 @@ def test_facts(place: Path, server: Server) -> None:
         V + "ADD COLUMN a INT NULL; " + V + "ADD INDEX i (a)",
         "./console config:set --section=x",
         V + "MODIFY visit_total_time BIGINT NOT NULL",
+        budget=15.0,  # of which a loaded machine needs more than the usual two
     )
     migrations = found["migrations"]
     assert migrations["sampled"] and [len(each) for each in migrations["of"]] == [2, 1, 1]

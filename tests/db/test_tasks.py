@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import environment
 from tests.db import data, docroot
 from tests.db.accounts import PASSWORD
+from tests.db.optimize_kit import wait_for
 from tests.db.servers import Server
 
 SETTINGS = "docroot: {docroot}\nphp: /bin/true\nstate_dir: {state}\nsudo: false\n"
@@ -34,8 +34,7 @@ class Desk:
         """Runs a task; what it printed. Asserts the exit code, and that there is no traceback."""
         done = subprocess.run(
             [sys.executable, "-m", "invoke", *words], cwd=ROOT, capture_output=True, text=True,
-            env={**os.environ, "MATOPS_CONFIG": str(self.settings), "COLUMNS": "200"},
-            timeout=120, check=False,
+            env=environment(self.settings), timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
@@ -83,7 +82,11 @@ def test_locks(desk: Desk) -> None:
         desk.server.client("mysql" if desk.server.flavour == "mysql" else "mariadb", "-e",
                            "TRUNCATE typed.piwik_archive_numeric_2026_01"))  # fmt: skip
     desk.server.sql("GRANT PROCESS ON *.* TO matomo")
-    time.sleep(0.7)
+    waits = (
+        "SELECT 1 FROM information_schema.processlist"
+        " WHERE info LIKE 'TRUNCATE typed%' AND state LIKE 'Waiting%'"
+    )
+    wait_for(lambda: desk.server.peek(waits), 20, "the wait")
     try:
         text = desk.type("db.locks")
         assert "TRUNCATE typed.piwik_archive_numeric_2026_01" in text
@@ -98,8 +101,7 @@ def test_locks(desk: Desk) -> None:
 def test_locks_watched_until_ctrl_c(desk: Desk) -> None:
     watching = subprocess.Popen(
         [sys.executable, "-m", "invoke", "db.locks", "--watch", "1s"], cwd=ROOT,
-        stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "MATOPS_CONFIG": str(desk.settings)},
+        stdout=subprocess.PIPE, text=True, env=environment(desk.settings),
     )  # fmt: skip
     assert watching.stdout is not None
     lines = [watching.stdout.readline() for _ in range(8)]

@@ -21,6 +21,9 @@ from typing import Optional
 
 import pytest
 
+from matops.matomo.site import Site
+from matops.runbook.queue_drain_there import FRESH
+from matops.runbook.queue_drain_there import depth as depth_of
 from tests.sandbox import Sandbox
 
 OURS, REAL = "ours", "real"
@@ -153,6 +156,12 @@ def until(done: Callable[[], object], seconds: float = 20.0) -> None:
     while not done():
         assert time.monotonic() < end, "it did not come to that"
         time.sleep(0.1)
+
+
+def aged(site: Site) -> None:
+    """Waits until what waits is old enough for a drain of a queue that is in use: what came in
+    while it begins is not its work."""
+    until(lambda: depth_of(site)["oldest"] > FRESH)
 
 
 def redis(sandbox: Sandbox, *words: str) -> str:

@@ -131,7 +131,9 @@ def test_redis_password_is_used_and_never_shown(fab: Fab, box: Sandbox, site: Si
         found = site.ask("matomo.queue:status")
         assert found["sets"] == 0 and PASSWORD not in str(found)
         kit.hits(box, 3)
+        kit.aged(site)
         ran = fab("queue.drain")
+        assert site.ask("matomo.queue:status")["sets"] == 0
         assert ran.code == 0 and PASSWORD not in ran.all, ran.all
         jobs = box.exec("sh", "-c", f"grep -rl '{PASSWORD}' /var/lib/matops || true").stdout
         assert jobs == ""
@@ -140,14 +142,18 @@ def test_redis_password_is_used_and_never_shown(fab: Fab, box: Sandbox, site: Si
         kit.settings(box, redisPassword="")
 
 
-def test_killed_workers_and_jobs_lose_and_double_nothing(fab: Fab, box: Sandbox) -> None:
+def test_killed_workers_and_jobs_lose_and_double_nothing(
+    fab: Fab, box: Sandbox, site: Site
+) -> None:
     had = kit.recorded(box)
     kit.hits(box, 100)
+    kit.aged(site)
     running = subprocess.Popen(
         fab.command("queue.drain"), env=fab.environment(), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    kit.until(lambda: kit.recorded(box) > had, 60)  # it is in the middle
+    kit.until(lambda: kit.recorded(box) > had or running.poll() is not None, 150)
+    assert running.poll() is None, running.communicate()[0]  # it is in the middle
     box.exec("pkill", "-KILL", "-f", "queuedtracking:process|matops-.*pyz queue.drain")
     assert running.wait(60) == 4  # unknown: the job ended without an exit code
     left = kit.depth(box)
@@ -175,6 +181,7 @@ def test_a_set_that_ends_every_worker_is_named_and_set_aside(
                 kit.redis(box, "del", "QueuedTrackingLock0")
             time.sleep(0.3)
 
+    kit.aged(site)
     helper = threading.Thread(target=forget)
     helper.start()
     try:

@@ -128,22 +128,24 @@ def test_killed_fab_leaves_the_job_running_and_the_next_one_ends_well(
 
 
 def test_stop_a_job(fab: Fab, sandbox: Sandbox) -> None:
-    lock = "lock tables matomo.matomo_option write; select sleep(20)"
+    lock = "lock tables matomo.matomo_option write; select sleep(60)"
+    held = "select id from information_schema.processlist where info = 'select sleep(60)'"
     with ThreadPoolExecutor() as pool:
-        holder = pool.submit(sandbox.sql, lock)
-        time.sleep(1)
+        holder = pool.submit(sandbox.exec, "mariadb", "-e", lock, check=False)
+        _wait_for(lambda: bool(sandbox.sql(held)))
         running = pool.submit(fab, "console", "core:archive", "--job")
         _wait_for(lambda: "running" in fab("jobs").out)
         stopped = fab("jobs.stop", "last", "--grace", "5")
         assert stopped.code == 0, stopped.all
         assert "exit code 143" in stopped.out
         ended = running.result()
+        sandbox.sql(f"kill {sandbox.sql(held)[0][0]}")
         holder.result()
     assert ended.code == 4, ended.all  # killed: how far it came is not known
     assert "is not running" in one_line(fab("jobs.stop", "last"))
 
 
-def _wait_for(condition: Callable[[], bool], seconds: float = 15) -> None:
+def _wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -52,14 +52,14 @@ def cut(
     web: Optional[dict[str, Any]] = None, **rules: Any,
 ) -> tuple[list[gapfile.Hit], dict[str, Any]]:  # fmt: skip
     """The hits that are to be replayed or asked about, and the report."""
-    tracker = tracker_patterns(rules.pop("paths", ()))
+    tracker, helpers = tracker_patterns(rules.pop("paths", ())), rules.pop("helpers", None)
     facts = {"logs": [str(path) for path in logs], **(web or {})}
     work = str(tmp_path / ".work")
     slicer = Slicer(
         Rules(wanted or window(), "web1", tracker, **rules),
         lambda: families(facts, str(tmp_path), [] if web else ["asked"], tracker[0]),
-        work,
-    )
+        work, helpers=helpers,
+    )  # fmt: skip
     report = slicer.run()
     hits = [hit for kind in ("sure", "asked") for _, hit in gapfile.read(f"{work}.{kind}")]
     return hits, report

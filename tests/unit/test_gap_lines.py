@@ -219,3 +219,39 @@ def test_forwarded_addresses() -> None:
     assert forwarded_ip(b"192.0.2.1, 10.0.0.1", "last") == b"10.0.0.1"
     assert forwarded_ip(b"192.0.2.1:4711", "first") == b"192.0.2.1"
     assert forwarded_ip(b'for="[2001:db8::1]";proto=https', "last") == b"2001:db8::1"
+
+
+def test_formats_and_addresses_mixed_in_one_file(tmp_path: Path) -> None:
+    """Two formats, a forwarded-for field, tokens, lines out of order: every hit once, in order,
+    with its own address, whichever way it went."""
+    made = []
+    for place, (at, text) in enumerate(busy(-60, 700, 0.25)):
+        number = int((at - START) * 4)
+        text = line(at, number, query=f"idsite=1&rec=1&n={number}", agent="-")
+        if place % 3 == 0:
+            text = text.replace(b"\n", b' "203.0.113.%d, 198.51.100.7"\n' % (place % 200))
+        else:
+            text = text.replace(b"\n", b' "-"\n')
+        if place % 7 == 0:
+            text = text.replace(b"rec=1", b"rec=1&token_auth=" + b"0" * 32)
+        made.append((at + (2.5 if place % 11 == 0 else 0), b"a.example:443 " * (place % 2) + text))
+    made.sort(key=lambda pair: pair[0])
+    (tmp_path / "access.log").write_bytes(b"".join(text for _, text in made))
+    end = r' %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\" \"%{X-Forwarded-For}i\""'
+    texts = [
+        f'LogFormat "{start}{end} {name}' for start, name in (("%h", "one"), ("%v:%p %h", "two"))
+    ]
+    texts += [f"CustomLog {tmp_path}/access.log {name}" for name in ("one", "two")]
+    web = {"apache": {"lines": [("x.conf", text) for text in texts], "variables": {},
+                      "server_root": "/"}}  # fmt: skip
+    hits, report = cut(tmp_path, [tmp_path / "access.log"], web=web, forwarded="first")
+    assert sorted(numbers(hits)) == list(range(2400)) and len(report["tokens"]) == 1
+    places = [(hit.epoch, hit.offset) for hit in hits]
+    assert places == sorted(places)
+    for hit in hits:
+        place = numbers([hit])[0] + 240
+        own = f"192.0.2.{numbers([hit])[0] % 250 + 1}"
+        assert hit.ip == (f"203.0.113.{place % 200}" if place % 3 == 0 else own)
+        assert ("F" in hit.flags) == (place % 3 == 0) and ("T" in hit.flags) == (place % 7 == 0)
+        assert hit.host == ("a.example" if place % 2 else "") and not hit.agent
+    assert report["reasons"] == {"replay": 2400}

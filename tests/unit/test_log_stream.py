@@ -78,3 +78,18 @@ def test_a_program_that_gives_up_is_taken_over(tmp_path: Path, monkeypatch: obje
     found = stream.Stream(str(path), "gz")
     text = b"".join(found._by_tool(["gzip", "-dc"]))
     assert found.damage and len(TEXT) - len(text) < 1000 and TEXT.startswith(text)
+
+
+@pytest.mark.parametrize("tool", ["igzip", "pigz"])
+def test_programs_that_are_silent_about_rubbish_lose_nothing(tmp_path: Path, tool: str) -> None:
+    """igzip and pigz end with 0 where something stands between two members, without the second."""
+    if not shutil.which(tool):
+        pytest.skip(f"no {tool} here")
+    path, part = tmp_path / "log", len(TEXT) // 3
+    one, two = gzip.compress(TEXT[:part]), gzip.compress(TEXT[part:])
+    for between, damaged in ((b"", False), (b"\0" * 512, False), (b"rubbish", True)):
+        path.write_bytes(one + between + two)
+        found = stream.Stream(str(path), "gz")
+        text = b"".join(found._by_tool([tool, "-dc"]))
+        assert bool(found.damage) == damaged
+        assert text == (TEXT[:part] if damaged else TEXT)

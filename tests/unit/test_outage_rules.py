@@ -15,7 +15,15 @@ from matops.runbook.journal import Journal
 from matops.runbook.outage_begin import not_replayed
 from matops.runbook.outage_watch import level, queue_line, queue_state
 from matops.runbook.outage_words import held_line, rows
-from matops.runbook.phase import LATER, expected_line, first_error, nothing_to_do, preview
+from matops.runbook.phase import (
+    LATER,
+    expected_line,
+    first_error,
+    nothing_to_do,
+    preview,
+    told,
+)
+from matops.runbook.phases import OFFLINE, ROLLBACK
 from matops.runbook.rollback import no_way_back
 from matops.runbook.step import Action, Evidence, Look, Step
 from matops.settings import Settings, parse, portable
@@ -122,19 +130,27 @@ class Gate(Fake):
 ACT, DONE = Look([Action("do it", "why")]), Look(because="is so")
 
 
-def plan(*looks: Any) -> list[Any]:
+def plan(*looks: Any, eased: Optional[dict[str, list[str]]] = None) -> list[Any]:
     site = cast(Site, SimpleNamespace(host=SimpleNamespace(name="web1")))
     run = Run(site, lambda line: None, cast(Journal, None), None, True)
     steps = [
         look if isinstance(look, Fake) else Fake(f"s{n}", look) for n, look in enumerate(looks)
     ]
-    return preview(steps, run)
+    return preview(steps, run, eased=eased)
 
 
 def test_a_no_that_an_earlier_step_may_change_is_looked_at_then() -> None:
     outcomes = plan(DONE, ACT, Refused("the queue is on"), ACT)
     assert [each.status for each in outcomes] == ["already done", PLANNED, LATER, PLANNED]
     assert "the queue is on" in outcomes[2].detail and first_error(outcomes) is None
+
+
+def test_a_no_that_no_earlier_step_can_change_is_an_error_before_the_first_switch() -> None:
+    strict: dict[str, list[str]] = {"s3": ["s2"]}
+    outcomes = plan(ACT, Refused("read-only"), ACT, Refused("the queue is on"), eased=strict)
+    assert [each.status for each in outcomes] == [PLANNED, FAILED, PLANNED, LATER]
+    error = first_error(outcomes)
+    assert error is not None and error.what == "read-only"
 
 
 def test_a_no_before_anything_would_be_done_is_an_error_and_the_rest_is_still_told() -> None:
@@ -152,6 +168,20 @@ def test_behind_a_gate_that_says_no_nothing_is_looked_at() -> None:
 def test_what_is_unknown_stays_unknown() -> None:
     outcomes = plan(ACT, OutcomeUnknown("link lost"))
     assert outcomes[1].status == UNKNOWN and first_error(outcomes) is not None
+
+
+def test_an_error_says_how_to_go_on_with_the_phase_and_not_only_with_its_step() -> None:
+    refused = told(Refused("Redis is down", next="start it, then run this again"), OFFLINE)
+    assert refused.line() == (
+        "Redis is down. Nothing was changed. Next: start it, then run offline again"
+    )
+    stopped = told(Refused("Redis is down", next="start Redis"), ROLLBACK, "queue.drain")
+    assert stopped.line() == (
+        "Redis is down. rollback stopped at queue.drain; what came before it is done. "
+        "Next: start Redis; then rollback again: it goes on"
+    )
+    own = told(Refused("x", state="s", next="run rollback again"), ROLLBACK, "queue.drain")
+    assert own.line() == "x. s. Next: run rollback again"
 
 
 def test_nothing_to_do() -> None:

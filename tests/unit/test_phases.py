@@ -10,7 +10,7 @@ import pytest
 
 from matops.errors import Refused
 from matops.matomo.site import Site
-from matops.runbook import phases
+from matops.runbook import outage_state, phases
 from matops.runbook.archiver_stop import ArchiverStop
 from matops.runbook.phases import Offline, Rollback, Servers, Update, Voice
 from matops.runbook.step import Step
@@ -75,9 +75,9 @@ def test_tables_are_optimized_only_when_asked_while_the_queue_holds_and_then_it_
 def test_all_trees_are_built_before_the_first_is_exchanged() -> None:
     found = names(phases.update(SERVERS, VOICE, Update()))
     assert found == [
-        "outage.begin@web1", "config.backup@web1", "config.backup@web2", "update.picture@web1",
-        "release.build@web1", "release.build@web2", "release.install@web1",
-        "release.install@web2", "core.update@web1",
+        "outage.check@web1", "outage.check@web2", "outage.begin@web1", "config.backup@web1",
+        "config.backup@web2", "update.picture@web1", "release.build@web1", "release.build@web2",
+        "release.install@web1", "release.install@web2", "core.update@web1",
     ]  # fmt: skip
 
 
@@ -122,6 +122,6 @@ def test_update_wants_offline_to_be_done(
     found: dict[str, Any], notes: dict[str, Any], missing: str
 ) -> None:
     with pytest.raises(Refused, match=missing):
-        phases.demand_offline(WEB[0], {"found": found, "notes": notes})
+        outage_state.demand_offline(WEB[0], {"found": found, "notes": notes})
     done = {"found": {"maintenance": {}, "tracking": {}}, "notes": {"tracking_mode": REPLAY}}
-    phases.demand_offline(WEB[0], done)
+    outage_state.demand_offline(WEB[0], done)
