@@ -47,7 +47,7 @@ test: root lint
 # Whole outages under traffic, with 20,000 numbered hits and more: 10 to 30 minutes.
 e2e: root setup
 	@$(BIN)/python -m tests.sandbox build
-	@MATOPS_E2E=1 MATOPS_E2E_HITS=20000 $(BIN)/python -m pytest --timeout 3600 tests/e2e
+	@MATOPS_E2E_HITS=20000 $(BIN)/python -m pytest --timeout 3600 tests/e2e
 
 bench: root setup
 	@$(BIN)/python -m tests.bench.check --quick

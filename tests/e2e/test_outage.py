@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,9 +19,6 @@ from tests.host import queue_kit
 from tests.sandbox import Sandbox
 
 ALERTS = "/root/alerts"
-
-# Not steady yet on a loaded machine: a hit of two thousand may be missing. `make e2e` runs it.
-pytestmark = pytest.mark.skipif("MATOPS_E2E" not in os.environ, reason="long: make e2e")
 
 
 @pytest.fixture(scope="module")
