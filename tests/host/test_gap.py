@@ -74,7 +74,8 @@ def test_the_gap_holds_every_hit_that_was_not_recorded_and_no_other(
     lost = [n for n in book.lost if part["low"] <= book.sent[n].sent < part["high"]]
     assert sorted(found) == book.in_logs(lost)
     assert not book.doubled and len(found) > 50
-    bodies = {book.sent[n] for n in book.in_bodies(lost)}
+    # A bulk request that the database aborted while tracking was on is a 500, known to the client.
+    bodies = {book.sent[n] for n in book.in_bodies(lost) if book.sent[n].status != 500}
     assert part["reasons"]["POST body, held by no log"] >= len(bodies)
     assert sum(part["reasons"].values()) == part["seen"]
     assert part["visitors"]["verdict"] in ("one", "real") and part["decided"]["asked"]
