@@ -14,7 +14,7 @@ from matops.errors import MatopsError, Refused
 from matops.matomo.site import Site
 from matops.runbook import outage_words
 from matops.runbook.outage import Outage
-from matops.runbook.outage_begin import MODE, clock, watched, watcher
+from matops.runbook.outage_begin import DEADLINE, MODE, clock, watched, watcher
 from matops.runbook.outage_watch import Watch, queue_line
 from matops.runbook.tracking_mode import QUEUE
 from matops.tasks.desk import JSON_HELP, Desk, is_remote, operation
@@ -46,6 +46,8 @@ def status(c: Any, json: bool = False) -> None:
 
 
 def _watcher(site: Site, notes: dict[str, Any], now: float) -> str:
+    if notes.get(MODE) != QUEUE and DEADLINE not in notes:
+        return "none is needed: there is no deadline, and no queue carries the hits"
     job, beat = watcher(site, notes), float(watched(site).get("beat") or 0)
     last = f"looked {show_duration(max(now - beat, 0))} ago" if beat else "has not looked yet"
     return f"job {job}, {last}" if job else "none runs: offline or update start it anew"
