@@ -74,7 +74,7 @@ def test_facts(place: Path, server: Server) -> None:
     migrations = found["migrations"]
     assert migrations["sampled"] and [len(each) for each in migrations["of"]] == [2, 1, 1]
     assert [one["way"] for one in migrations["of"][0]] == ["instant", "inplace"]
-    assert "measured on" in migrations["of"][2][0]["time"]["basis"]
+    assert "measured on" in migrations["of"][2][0]["time"]["basis"], migrations["of"][2][0]
     assert found["rate"] == pytest.approx(20e6)
     assert found["archiving"] == {"seconds": 600.0, "queued": 2}
     assert found["optimize"]["tables"] == 0 and found["room"]["data"] > 1 << 30
