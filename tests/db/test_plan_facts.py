@@ -42,6 +42,7 @@ def place(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     data.make(server, "log_visit", "piwik_log_visit", 9, schema=SCHEMA)
     data.make(server, "log_link_visit_action", "piwik_log_link_visit_action", 1, schema=SCHEMA)
     server.sql("TRUNCATE piwik_log_link_visit_action", SCHEMA)
+    server.sql("ANALYZE TABLE piwik_log_visit", SCHEMA)  # else counted some time later
     folder = tmp_path_factory.mktemp(server.flavour)
     docroot.make(folder, server.address(schema=SCHEMA))
     yield folder / "matomo"
@@ -74,7 +75,9 @@ def test_facts(place: Path, server: Server) -> None:
     migrations = found["migrations"]
     assert migrations["sampled"] and [len(each) for each in migrations["of"]] == [2, 1, 1]
     assert [one["way"] for one in migrations["of"][0]] == ["instant", "inplace"]
-    assert "measured on" in migrations["of"][2][0]["time"]["basis"], migrations["of"][2][0]
+    last = migrations["of"][2][0]
+    # On a machine that stands still for long the samples' time may be over: then that is said.
+    assert "measured on" in last["time"]["basis"] or "no sample: " in str(last["notes"]), last
     assert found["rate"] == pytest.approx(20e6)
     assert found["archiving"] == {"seconds": 600.0, "queued": 2}
     assert found["optimize"]["tables"] == 0 and found["room"]["data"] > 1 << 30
