@@ -206,4 +206,7 @@ def test_ahead_under_traffic_then_the_upgrade_ends_with_the_same_schema(
     assert "successfully updated" in upgraded and "already up to date" in upgraded, upgraded
     plain, ahead = pictures(sandbox, REFERENCE), pictures(sandbox, "matomo")
     assert "index_ahead" in plain["matomo_log_visit"].keys and "matomo_archiving_metrics" in plain
+    # Those that the day's first scheduled tasks made for archives of months past: on live only.
+    for table in {name for name in ahead if "_archive_" in name} - set(plain):
+        del ahead[table]
     assert differences(plain, ahead) == []
