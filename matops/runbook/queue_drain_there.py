@@ -34,6 +34,8 @@ AWAY = 180.0
 """Seconds that a backend may not answer in mid-drain: Redis is restarted, and loads its file."""
 _LOOK, _TELL_SOON, _TELL = 1.0, 5.0, 30.0
 _TRIES = 3  # passes that leave the oldest set of a list where it was
+_CANNOT = ("MatopsSession", "EnvironmentManipulator", "innodb_snapshot_isolation")
+"""What PHP or the server names where ``console_session`` does not work there."""
 _NO_HEADWAY = 900.0  # seconds without less waiting
 
 
@@ -207,11 +209,14 @@ class Drain:
     def _worker(self, words: list[str]) -> tuple[Result, console.Verdict]:
         code = self._code
         result, verdict = console.run(self._site, words, timeout=PASS, code=code)
-        self._eased = bool(code) and MARK.encode() in result.err
-        if not code or self._eased:
+        if not code or MARK.encode() in result.err:
+            self._eased = self._eased or bool(code)
             return result, verdict
+        said = result.text + result.err.decode(errors="replace")
+        if result.code and not any(word in said for word in _CANNOT):
+            return result, verdict  # it failed before, as with the database away: once more so
         if self._code:
-            self._code = ""
+            self._code, self._eased = "", False
             self._say("  the server has innodb_snapshot_isolation, and this Matomo does not let a "
                       "worker go without it: one at a time, and hits that meet may be lost; "
                       "SET GLOBAL innodb_snapshot_isolation = OFF spares that")  # fmt: skip

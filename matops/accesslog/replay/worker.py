@@ -97,7 +97,7 @@ class Worker:
         if len(batch.items) > 1:
             for part in batch.parts(self._failed_at):
                 self.deliver(part, 1 if len(part.items) > 1 else _TRIES)
-        elif not self._plainly(batch):
+        elif not self._plainly(batch) and not self._run.over:
             self._refuse(batch, why)
 
     def _plainly(self, batch: Batch) -> bool:
@@ -109,6 +109,21 @@ class Worker:
         """
         if self._run.recorder is None or self._run.target.queue:
             return False
+        tries = _TRIES
+        while tries and not self._run.over:
+            try:
+                why = self._plain_once(batch)
+            except NotSent as error:
+                self._away(str(error))
+                continue
+            if not why:
+                return True
+            self._well_or_wait(why)  # the server may have ended under it
+            tries -= 1
+        return False
+
+    def _plain_once(self, batch: Batch) -> str:
+        """'': settled. Else why it failed; then it is not recorded. Raises NotSent."""
         ledger = self._run.ledger
         number = ledger.next_number()
         sending = _sending(number, batch, self.mark.arm(number))
@@ -117,17 +132,17 @@ class Worker:
             reply = self.client.plain(self.mark.secret, batch.items[0].text)
         except NotSent:
             ledger.end(sending, again=True)
-            return False
+            raise
         except Lost as error:
-            return not self._ask(sending, str(error))
+            return self._ask(sending, str(error))
         if reply.between:
-            return not self._ask(sending, reply.shown)
+            return self._ask(sending, reply.shown)
         if not self._run.there(batch.items) and reply.status not in (200, 204):
             ledger.end(sending, again=True)
-            return False
+            return reply.shown
         ledger.end(sending, tracked=1)
         self._run.add(1 if batch.lane != REPAIR else 0)
-        return True
+        return ""
 
     def _without_recorded(self, batch: Batch) -> Optional[Batch]:
         """What of an undone batch is to be sent again; None: nothing.
