@@ -214,6 +214,8 @@ def test_a_process_of_a_web_server_is_not_gone(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("socket.gethostname", lambda: "here")
     monkeypatch.setattr(archiver, "_readable", lambda path: True)
     with subprocess.Popen(["php-fpm: pool www", "30"], executable="/bin/sleep") as child:
+        while not Path(f"/proc/{child.pid}/cmdline").read_bytes():
+            pass  # Popen returns a moment before exec has put the words there
         seen = archiver.look("/m", {("here", str(child.pid)): 2, ("here", "4999999"): 1})
         child.kill()
     assert [o.process for o in seen.gone] == ["4999999"]
