@@ -198,6 +198,8 @@ def test_another_installations_archiver_is_not_ours(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     # By path where the process cannot be looked at; by its current folder where it can.
     with subprocess.Popen(["sleep", "30"], cwd=tmp_path / "ours") as child:
+        while not Path(f"/proc/{child.pid}/cmdline").read_bytes():
+            pass  # Popen returns a moment before exec has put the words there
         seen = [{"pid": child.pid, "user": "w", "seconds": 1, "line": "php console core:archive"}]
         assert len(archiver.of_this(seen, str(tmp_path / "ours"))) == 1
         assert not archiver.of_this(seen, str(tmp_path / "other"))
