@@ -206,6 +206,13 @@ class Jobs:
         found = self.list(label)
         return found[-1] if found else None
 
+    def last_line(self, name: str) -> str:
+        """The last line of its output that is not empty; '' where there is none. Two round trips;
+        raises what ``poll`` raises."""
+        size = self.poll(name).job.log_size
+        text = self.poll(name, max(size - 4000, 0)).log.decode(errors="replace")
+        return ([line.strip() for line in text.splitlines() if line.strip()] or [""])[-1]
+
     def stop(self, name: str, grace: int = 20) -> Job:
         """Ends a job: TERM to its whole session, KILL after ``grace`` seconds; how it ended.
 

@@ -217,8 +217,7 @@ def last_words(site: Site, notes: dict[str, Any]) -> str:
     job = _job(site, notes)
     if job is None:
         return "no job of it is there"
-    text = site.jobs.poll(job.name, max(job.log_size - 2000, 0)).log.decode(errors="replace")
-    return ([line.strip() for line in text.splitlines() if line.strip()] or ["it said nothing"])[-1]
+    return site.jobs.last_line(job.name) or "it said nothing"
 
 
 def _job(site: Site, notes: dict[str, Any]) -> Optional[Job]:
